@@ -1,4 +1,4 @@
-"""Orders from spreadsheets: over HTTP, from the command line, and out of a watched folder."""
+"""Orders from spreadsheets: over HTTP, from the command line, and from a watched folder."""
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
@@ -40,29 +40,29 @@ class Csv:
 
     @hookimpl
     def http_routers(self) -> Sequence[Router]:
-        """Bring the routes under /api/packages."""
+        """Register the routes under /api/packages."""
         return [router(self._service, self._steps, self._settings)]
 
     @hookimpl
     def pages(self) -> Sequence[Page]:
-        """Bring the Import page."""
+        """Register the Import page."""
         return ImportPages(self._service, self._steps, self._settings).pages()
 
     @hookimpl
     def cli_commands(self) -> Sequence[click.Command]:
-        """Bring ``gateway csv``."""
+        """Register ``gateway csv``."""
         from gateway_csv.commands import csv_group  # no server needs it
 
         return [csv_group(self._settings)]
 
     @hookimpl
     def tables(self) -> PluginTables:
-        """Bring the tables of imports, and the queue of their work."""
+        """Register the tables of imports, and their queue."""
         return TABLES
 
     @hookimpl
     def jobs(self) -> Sequence[Job]:
-        """Bring the clean-up, the queue's sweep, and the watch over the folder."""
+        """Register the clean-up, the queue's sweep, and the watched folder."""
         jobs = [
             Job("csv-tidy", self._service.tidy, every_seconds=3600),
             Job("csv-imports", self._work.worker.run, every_seconds=2),
@@ -73,16 +73,16 @@ class Csv:
 
     @hookimpl
     def lifespan(self) -> Sequence[AbstractAsyncContextManager[object]]:
-        """Bring the worker of the queue, and the threads that read files: these end first."""
+        """Register the worker of the queue, and the threads that read files, which end first."""
         return [self._work.worker, self._service.threads]
 
     @hookimpl
     def extensions(self, point: str) -> Sequence[object]:
-        """Bring what needs a person, and the topic that pages watch."""
+        """Register the attention source, and the topic that pages watch."""
         return extensions_of(self._service, point)
 
     @hookimpl
     def health_checks(self) -> Sequence[HealthCheck]:
-        """Bring the line of the last upload, and the checks of the folder."""
+        """Register the line of the last upload, and the checks of the folder."""
         uploads = HealthCheck("csv-uploads", self._service.last_upload, decides_readiness=False)
         return [uploads, *([] if self._watched is None else self._watched.checks())]

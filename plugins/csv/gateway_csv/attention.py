@@ -1,4 +1,4 @@
-"""What needs a person of imports: rows that were left out; and the topic that pages watch."""
+"""The attention source of imports (rejected rows), and the topic that pages watch."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -33,7 +33,7 @@ def extensions_of(service: ImportService, point: str) -> list[object]:
 
 
 def attention(service: ImportService) -> AttentionSource:
-    """Return the source of these items."""
+    """Return the attention source."""
 
     async def find(caller: Caller) -> Sequence[AttentionItem]:
         items = []

@@ -1,11 +1,11 @@
 """Rows that are the prescriptions of one order become one bag. Pure.
 
-Rows belong together by their order id; where the import says so, rows without one do by patient,
-address and delivery date. They have to be the same patient's, and each has to name another rx
-number: rows that don't stay rows of their own. A bag is made whole or not at all: where one of
-its rows has a fault, or two say different things of the order, all of them are rejected.
+Rows with the same order id belong together; if the import says so, rows without one that share
+patient, address and delivery date do, too. They have to be for one patient, with different rx
+numbers; other rows stay separate. A bag is complete or isn't made: where one of its rows has an
+error, or two contradict each other about the order, all of them are rejected.
 
-Some rows are held back until those that may belong to them have been read.
+Rows wait until those that may belong to them have been read.
 """
 
 import re
@@ -43,7 +43,7 @@ class _Group(NamedTuple):
 
 
 def bagged(reads: Iterable[ReadRow], reading: Reading, by: BagsBy) -> Iterator[ReadRow]:
-    """Yield the rows, those of a bag as one: its first, with the others as ``members``."""
+    """Yield the rows; a bag is its first row, with the others as ``members``."""
     held: deque[_Group] = deque()
     open_groups: dict[str, _Group] = {}
     is_total = _says_total(reading)
@@ -68,7 +68,7 @@ def bagged(reads: Iterable[ReadRow], reading: Reading, by: BagsBy) -> Iterator[R
 
 
 def _made(group: _Group, *, is_total: bool) -> Iterable[ReadRow]:
-    """Return what becomes of a group; most have one row."""
+    """Return the bag or the rows of a group; most have one row."""
     reads = group.reads
     return reads if len(reads) == 1 else _closed(reads, is_total=is_total)
 
@@ -81,7 +81,7 @@ def can_hold_bags(reading: Reading, by: BagsBy) -> bool:
 
 
 def _says_total(reading: Reading) -> bool:
-    """Return whether the copay's header says that it is the whole order's, on each row again."""
+    """Return whether the copay's header means the whole order's copay, repeated on each row."""
     columns = reading.layout.by_field.get("copay_amount", ())
     return any(_TOTAL.search(normal(column.header)) for column in columns)
 
@@ -103,7 +103,7 @@ def _order(read: ReadRow) -> Order | None:
 
 
 def _closed(reads: Sequence[ReadRow], *, is_total: bool) -> Iterator[ReadRow]:
-    """Yield the rows of one key: a bag and what is none of it, or all as they are."""
+    """Yield the rows of one key: a bag and the other rows, or all unchanged."""
     first = _order(reads[0])
     if first is None:
         yield from reads
@@ -127,7 +127,7 @@ def _is_of(first: Order, read: ReadRow) -> bool:
 
 
 class _Bag:
-    """The rows of one bag while it is put together, and what is wrong with it."""
+    """The rows of one bag while it is built, and its problems."""
 
     def __init__(self, reads: Sequence[ReadRow], *, is_total: bool) -> None:
         self._reads = reads
@@ -187,7 +187,7 @@ class _Bag:
         return prescriptions, total_copay(prescriptions)
 
     def _same(self, name: str) -> Any:
-        """Return the one value that the rows have of a field; empty cells say nothing."""
+        """Return the only value of a field in the rows; empty cells don't count."""
         kept: Any = None
         for row, order in self._pairs:
             value = getattr(order, name)
@@ -232,7 +232,7 @@ class _Bag:
 def problems_of_members(
     first: Row, members: Sequence[Row], problems: Sequence[RowProblem]
 ) -> Iterator[tuple[Row, list[RowProblem]]]:
-    """Yield each row of a bag that isn't made, with its own problems or where they are."""
+    """Yield each row of a bag that isn't made, with its problems or the rows that have them."""
     for row in (first, *members):
         own = [each for each in problems if each.row == row.number]
         if not own:

@@ -1,4 +1,4 @@
-"""The shapes of a check: what was understood of a file, what is asked, what can be corrected."""
+"""The shapes of a check: the reading of a file, the question, the possible corrections."""
 
 from typing import Annotated, Literal
 
@@ -15,7 +15,7 @@ _Rows = Annotated[list[Annotated[int, Meta(ge=1)]], Meta(min_length=1, max_lengt
 
 
 class ColumnOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A column, and what it was taken for."""
+    """A column, and its recognised field."""
 
     letter: str
     header: Annotated[str, Meta(description="as `columns` names it")]
@@ -28,7 +28,7 @@ class ColumnOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DatesOut(msgspec.Struct, frozen=True, kw_only=True):
-    """How the dates of a file can be read: how many in one order only, and how many in both."""
+    """The dates of a file: how many can be read in one order only, and how many in both."""
 
     order: Literal["day-first", "month-first"] | None
     day_first: int
@@ -49,7 +49,7 @@ class UnderstoodOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QuestionOut(msgspec.Struct, frozen=True, kw_only=True):
-    """Why the file is refused as it is, and the columns (by letter) that have to be decided."""
+    """Why the file is refused, and the columns (by letter) that have to be decided."""
 
     message: str
     details: list[str]
@@ -72,7 +72,7 @@ class RepairOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OptionsOut(msgspec.Struct, frozen=True, kw_only=True):
-    """What was said of the file. ``cells`` counts the cells that were corrected."""
+    """The options for the file. ``cells`` counts the corrected cells."""
 
     site: str | None
     sender: str
@@ -88,9 +88,10 @@ class OptionsOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CheckOut(msgspec.Struct, frozen=True, kw_only=True):
-    """What an import would do. ``report`` has every row in exactly one count.
+    """The result of a check.
 
-    With ``question`` the file is refused until it is answered; then there is no report.
+    ``report`` has every row in exactly one count. With ``question`` the file is refused until it is
+    answered; then there is no report.
     """
 
     import_id: str
@@ -113,7 +114,7 @@ class CellChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class CheckChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Corrections; what is left out stays as it is, ``null`` leaves it to the gateway again."""
+    """Corrections; missing fields stay unchanged, ``null`` lets the gateway decide again."""
 
     site: Annotated[str, SiteCode()] | UnsetType | None = UNSET
     sender: str | UnsetType = UNSET
@@ -143,7 +144,7 @@ class RowOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SamplesOut(msgspec.Struct, frozen=True, kw_only=True):
-    """The samples, and the first 100 rows that need a repair, in full. The look is audited."""
+    """The samples, and the first 100 rows that need a repair, in full. The view is audited."""
 
     import_id: str
     columns: list[SampleOut]

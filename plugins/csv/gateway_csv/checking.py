@@ -1,4 +1,4 @@
-"""A check: a file is read and rehearsed, and what was understood of it is kept to be corrected."""
+"""A check: a file is read and previewed, and its reading is stored to be corrected."""
 
 import re
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ _SAMPLES: Final = 2
 
 
 class Check:
-    """One check of a file: what is found while it runs, and at its end."""
+    """One check of a file: its results while it runs, and at its end."""
 
     def __init__(self, importer: Importer, job: Job) -> None:
         self._importer = importer
@@ -79,7 +79,7 @@ class Check:
             self.understood = replace(self.understood, dates=shown)
 
     async def _note_refusal(self, file: BinaryIO, refused: InvalidInput) -> None:
-        """Keep why the file is refused, and the columns that can be recognised all the same."""
+        """Store why the file is refused, and the columns that can be recognised nevertheless."""
         table = await self._importer.table(file, self._job)
         seen = await self._importer.threads.run(table.glimpse)
         asked = refused.headers if isinstance(refused, DoubtfulColumns) else ()
@@ -93,7 +93,7 @@ class Check:
 
     def _add(self, row: Row, problems: Sequence[RowProblem], reading: Reading) -> None:
         for problem in problems:
-            # "as row 12" and "as row 40" are one reason.
+            # "as row 12" and "as row 40" count as one reason.
             said = _NUMBERS.sub("9", problem.message)
             key = (problem.column, problem.field, said, problem.fix)
             before = self._repairs.get(key)
@@ -149,7 +149,7 @@ def _found(column: Column, cells: Sequence[object]) -> FoundColumn:
 def _glimpsed(
     header: Row, below: Sequence[Row], choices: Choices, asked: Sequence[str]
 ) -> list[FoundColumn]:
-    """Return the columns of a file that is refused: what was said of each, or what it is called."""
+    """Return the columns of a refused file: the chosen field of each, or that of its header."""
     found: list[FoundColumn] = []
     for place, label in enumerate(labels_of(header.cells)):
         letter = column_letters(place)

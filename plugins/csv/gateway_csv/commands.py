@@ -1,4 +1,4 @@
-"""``gateway csv …``: files in and out, from the command line."""
+"""``gateway csv …``: import and export files on the command line."""
 
 import sys
 from collections.abc import Sequence
@@ -183,7 +183,7 @@ async def _recorded(
 
 
 class _Bar:
-    """A progress bar on stderr; silent where that is no terminal."""
+    """A progress bar on stderr; silent if that isn't a terminal."""
 
     def __init__(self, stack: ExitStack) -> None:
         self._stack = stack
@@ -191,7 +191,7 @@ class _Bar:
         self._done = 0
 
     async def show(self, report: Report) -> None:
-        """Move to how far the import is."""
+        """Move to the import's progress."""
         if self._bar is None:
             label = f"{report.rows} row{'s' * (report.rows != 1)}"
             made = click.progressbar(length=report.rows, label=label, file=sys.stderr)

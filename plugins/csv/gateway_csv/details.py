@@ -1,4 +1,4 @@
-"""What is kept of an upload beside its counts: sealed, for as long as its file."""
+"""The stored details of an upload: sealed, for as long as its file."""
 
 import re
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ _PRIORITIES: Final = frozenset({"routine", "urgent", "stat"})
 
 
 class Asker(msgspec.Struct, frozen=True, kw_only=True):
-    """The caller that asked for an import or an undo, which does the work in its name."""
+    """The caller that requested an import or an undo, which runs in its name."""
 
     account_id: str
     mode: Mode
@@ -43,7 +43,7 @@ class Asker(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, caller: Caller) -> Self:
-        """Keep a caller."""
+        """Return a caller's stored form."""
         return cls(
             account_id=caller.account_id,
             mode=caller.mode,
@@ -54,7 +54,7 @@ class Asker(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def caller(self) -> Caller:
-        """Return the caller again, without permissions: they were checked when it asked."""
+        """Return the caller without permissions, which were checked at the request."""
         return Caller(
             self.account_id,
             self.mode,
@@ -66,7 +66,7 @@ class Asker(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """What was said of a file. ``cells`` are corrected ones, by row, then by column from 0."""
+    """The options for a file. ``cells`` are corrected ones, by row, then by column from 0."""
 
     site: str | None = None
     sender: str = DEFAULT_SENDER
@@ -81,7 +81,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     cells: dict[int, dict[int, str]] = {}
 
     def job(self, import_id: str, caller: Caller, *, dry_run: bool) -> Job:
-        """Return the import that these options make of a file."""
+        """Return the import of a file with these options."""
         return Job(
             import_id=import_id,
             caller=caller,
@@ -100,7 +100,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def out(self) -> OptionsOut:
-        """Return them as they are shown."""
+        """Return the options for output."""
         return OptionsOut(
             site=self.site,
             sender=self.sender,
@@ -117,7 +117,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FoundColumn(msgspec.Struct, frozen=True, kw_only=True):
-    """A column, and what the first rows have in it, in clear."""
+    """A column, and its first values, in clear."""
 
     letter: str
     header: str
@@ -129,8 +129,8 @@ class FoundColumn(msgspec.Struct, frozen=True, kw_only=True):
     samples: list[str | None]
 
     def out(self) -> ColumnOut:
-        """Return it with its samples' shapes."""
-        # A choice is no evidence: names under "delivery date" stay shapes.
+        """Return the column with its samples' shapes."""
+        # A choice isn't evidence: names under "delivery date" stay shapes.
         field = None if self.how == "chosen" else self.field
         shapes = [None if each is None else shown_shape(each, field) for each in self.samples]
         return ColumnOut(
@@ -170,7 +170,7 @@ class Understood(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Details(msgspec.Struct, frozen=True, kw_only=True):
-    """All that is kept of an import. ``broken`` are rows that need a repair, in clear."""
+    """All stored details of an import. ``broken`` are rows that need a repair, in clear."""
 
     asker: Asker
     file_name: str | None = None
@@ -183,7 +183,7 @@ class Details(msgspec.Struct, frozen=True, kw_only=True):
     undo_by: Asker | None = None
 
     def check_out(self, import_id: str, state: State, report: ImportOut | None) -> CheckOut:
-        """Return the check as it is shown: no patient data in it."""
+        """Return the check for output, without patient data."""
         return CheckOut(
             import_id=import_id,
             state=state,
@@ -219,8 +219,8 @@ def question_of(message: str, details: Sequence[Problem], columns: Sequence[str]
 def shown_shape(text: str, field: str | None) -> str:
     """Return a sample as every caller may see it: its shape.
 
-    Dates, amounts, priorities and yes or no are shown: no list masks them either. What stands in
-    such a column and is none of these is a shape like all others.
+    Dates, amounts, priorities and yes or no are shown: no list masks them either. Other values in
+    such a column are shown as shapes.
     """
     is_open = {
         "delivery_date": could_be_date,

@@ -1,4 +1,4 @@
-"""Packages out into a CSV file that opens in a spreadsheet program, and imports again."""
+"""Export packages to a CSV file that opens in a spreadsheet program and can be imported."""
 
 import csv
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -42,7 +42,7 @@ _NOT_ON_ITS_WAY: Final = frozenset({"created", "ready"})
 
 
 class Wanted(NamedTuple):
-    """Which packages are exported."""
+    """The filter of an export."""
 
     site: str | None = None
     status: str | None = None
@@ -50,7 +50,7 @@ class Wanted(NamedTuple):
 
 
 async def export(gateway: Gateway, caller: Caller, wanted: Wanted, out: TextIO) -> int:
-    """Write packages, newest first; returns how many. Each is noted as seen by the caller."""
+    """Write packages, newest first; returns their number. Each is audited as seen by the caller."""
     writer = csv.writer(out, lineterminator="\r\n")
     out.write(MARK)
     writer.writerow(HEADERS)

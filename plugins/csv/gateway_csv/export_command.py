@@ -55,7 +55,7 @@ def export_command() -> click.Command:
 
 @contextmanager
 def _new_file(path: Path) -> Iterator[TextIO]:
-    """Open a new file, which goes again if it can't be finished: half a list looks whole."""
+    """Open a new file; delete it if it can't be finished, because half a list looks complete."""
     try:
         path.touch(_MODE, exist_ok=False)
     except FileExistsError:
@@ -67,7 +67,7 @@ def _new_file(path: Path) -> Iterator[TextIO]:
     try:
         with path.open("w", encoding="utf-8", newline="") as out:
             yield out
-    except BaseException:  # also Ctrl-C: half an export must not pass for one; raised again
+    except BaseException:  # also after Ctrl-C: half an export must not look complete; raised again
         with suppress(OSError):
             path.unlink()
         raise

@@ -1,14 +1,14 @@
 """The watched folder: it imports the files put into it, and moves them aside with their report.
 
-A file that is the same at two looks has stopped growing. A process claims it by renaming it into
-``working/``, under a name with the id of its import: the process that finds it there, also after
-a crash, continues the same import, and packages created before the crash count as its own. It
-writes the report and the rejected rows before it moves the file to ``done/`` or ``failed/``, so
-every file there has its report beside it.
+A file that is the same at two checks has stopped growing. A process claims it by renaming it into
+``working/``, under a name with the id of its import: the process that finds it there, also after a
+crash, continues the same import, and packages created before the crash count as its own. It writes
+the report and the rejected rows before it moves the file to ``done/`` or ``failed/``, so every file
+there has its report beside it.
 
-A file that can't be read, or that the gateway stopped over twice, moves to ``failed/``, and the
-next one has its turn. Logs name no file: its name may be a patient's. ``gateway status`` shows the
-latest import, and the names in ``failed/``.
+A file that can't be read, or at which the gateway stopped twice, moves to ``failed/``, and the
+import continues with the next one. Logs name no file: its name may be a patient's. ``gateway
+status`` shows the latest import, and the names in ``failed/``.
 """
 
 import asyncio
@@ -67,7 +67,7 @@ _CLAIMED: Final = re.compile(r"(?P<stamp>\d{8}T\d{6}Z)_(?P<id>imp_[0-9a-f-]+)_(?
 
 
 class _Claimed(NamedTuple):
-    """A file in ``working/``: which import it is, and what it is called afterwards."""
+    """A file in ``working/``: its import, and its later name."""
 
     path: Path
     import_id: str
@@ -75,7 +75,7 @@ class _Claimed(NamedTuple):
 
 
 class WatchedFolder:
-    """Looks into one folder, again and again."""
+    """Checks one folder periodically."""
 
     def __init__(self, folder: Path, service: ImportService, settings: CsvSettings) -> None:
         self._folder = folder
@@ -91,7 +91,7 @@ class WatchedFolder:
         return self._folder / "working"
 
     async def look(self) -> None:
-        """Go on with what was begun, then import what has stopped growing."""
+        """Continue interrupted imports, then import files that have stopped growing."""
         faults: list[Exception] = []
         for claimed in await asyncio.to_thread(self._begun):
             await self._import_apart(claimed, faults, is_resumed=True)
@@ -105,16 +105,16 @@ class WatchedFolder:
     async def _import_apart(
         self, claimed: _Claimed, faults: list[Exception], *, is_resumed: bool
     ) -> None:
-        """Import one file; its fault keeps no other file waiting."""
+        """Import one file; its failure doesn't delay other files."""
         if any(map(_is_outage, faults)):
-            return  # the others would meet it, too
+            return  # the other files would fail, too
         try:
             await self._import(claimed, is_resumed=is_resumed)
         except Exception as fault:  # noqa: BLE001 - raised once every file had its turn
             faults.append(fault)
 
     def checks(self) -> list[HealthCheck]:
-        """Return the checks of whether the folder can be used, and of what failed in it."""
+        """Return the checks of the folder and of its failed files."""
         return [
             HealthCheck("csv-folder", self.health),
             HealthCheck("csv-failed", self.failed_files, decides_readiness=False),
@@ -191,7 +191,7 @@ class WatchedFolder:
         ]
 
     def _settled(self) -> list[Path]:
-        """Return the files that are as they were at the last look, oldest first."""
+        """Return the files that are unchanged since the last check, oldest first."""
         self._note_links()
         sizes: dict[str, tuple[int, int]] = {}
         settled: list[tuple[int, Path]] = []
@@ -212,7 +212,7 @@ class WatchedFolder:
         return [path for _, path in sorted(settled)]
 
     def _note_links(self) -> None:
-        """Log links that are new: a sender who puts one there waits for its orders."""
+        """Log new links, because their sender expects an import."""
         links = frozenset(_links_in(self._folder))
         if links - self._links:
             _log.warning(
@@ -223,7 +223,7 @@ class WatchedFolder:
         self._links = links
 
     def _is_whole(self, stat: os.stat_result) -> bool:
-        """Give an empty file time: some programs make one first and fill it later."""
+        """Wait with an empty file: some programs create it first and fill it later."""
         age_seconds = self._gateway.clock.now().timestamp() - stat.st_mtime
         return stat.st_size > 0 or age_seconds > _EMPTY_FOR_SECONDS
 
@@ -233,7 +233,7 @@ class WatchedFolder:
         target = self._working / f"{stamp}_{import_id}_{path.name}"
         try:
             path.rename(target)
-        except OSError:  # another process was quicker, or a program still holds it (Windows)
+        except OSError:  # another process was faster, or a program still has it open (Windows)
             return None
         self._seen.pop(path.name, None)
         return _Claimed(target, import_id, f"{stamp}_{path.name}")
@@ -259,7 +259,7 @@ class WatchedFolder:
             await self._import_claimed(claimed, job, rejected)
 
     async def _begin(self, claimed: _Claimed, job: Job) -> None:
-        """Put the import into the list of all imports; one that goes on is there already."""
+        """Add the import to the list of all imports; a continued one is there already."""
         name = claimed.name.partition("_")[2]
         details = Details(asker=Asker.of(job.caller), file_name=name)
         await self._service.store.begin(
@@ -300,7 +300,7 @@ class WatchedFolder:
         except GatewayError as refused:
             error = " ".join([refused.message, *(each.message for each in refused.details)])
         except Exception as fault:
-            # A database that is out of reach comes back; a fault of ours may not go away.
+            # An unavailable database comes back; a defect of the gateway may not go away.
             if _is_outage(fault) and not await asyncio.to_thread(is_readable, claimed.path):
                 error = "The file can't be read to its end: see whether its disk is in order."
             elif _is_outage(fault) or not self._give_up(claimed):
@@ -312,7 +312,7 @@ class WatchedFolder:
     async def _end(
         self, claimed: _Claimed, report: Report, error: str | None, rejected: RejectedFile
     ) -> None:
-        """Put the file away with its report, and record how the import ended."""
+        """Move the file with its report, and record the result."""
         await asyncio.to_thread(self._put_away, claimed, report, error, rejected)
         done = report if error is None else None
         await self._service.store.end(claimed.import_id, done, error)
@@ -345,7 +345,7 @@ class WatchedFolder:
 
 
 def _is_outage(fault: Exception) -> bool:
-    """Return whether the fault may be the database's or the disk's, which come back."""
+    """Return whether the database or the disk may be the cause, which come back."""
     return isinstance(fault, OSError) or type(fault).__module__.startswith("sqlalchemy")
 
 
@@ -355,7 +355,7 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _links_in(folder: Path) -> list[str]:
-    """Return the names of the links that stand where a file to be imported would."""
+    """Return the names of the links in the place of files to import."""
     try:
         with os.scandir(folder) as entries:
             links = [each.name for each in entries if each.is_symlink()]

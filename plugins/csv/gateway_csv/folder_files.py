@@ -1,8 +1,8 @@
-"""Files of the watched folder, handled as files of strangers.
+"""Files of the watched folder, handled as untrusted.
 
-Senders that may put files into the folder may put links there as well. So nothing that the gateway
-writes or reads follows one: a claimed file lies in ``working/``, which is the gateway's alone,
-and counts only if it is a regular file; what is written into ``done/`` and ``failed/`` is new.
+Senders that may put files into the folder may put links there as well. So the gateway never follows
+one: a claimed file is in ``working/``, which only the gateway enters, and counts only if it is a
+regular file; files in ``done/`` and ``failed/`` are newly created.
 """
 
 import errno
@@ -19,14 +19,14 @@ _BINARY: Final = getattr(os, "O_BINARY", 0)
 
 
 def private_folder(path: Path) -> None:
-    """Make a folder that is the gateway's alone; raises ``OSError`` when another user owns it."""
+    """Make a folder for the gateway alone; raises ``OSError`` when another user owns it."""
     real_folder(path)
     if sys.platform != "win32":
         path.chmod(0o700)
 
 
 def real_folder(path: Path) -> None:
-    """Make a folder; raises ``OSError`` when a link, or something else, has its name."""
+    """Make a folder; raises ``OSError`` when a link or a file has its name."""
     path.mkdir(parents=True, exist_ok=True)
     if not stat.S_ISDIR(path.lstat().st_mode):
         raise NotADirectoryError(errno.ENOTDIR, f"{path.name} is a link: remove it")
@@ -43,7 +43,7 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 def write_new(path: Path, text: str) -> None:
-    """Write a text file that isn't there yet, whole or not at all."""
+    """Write a new text file completely, or not at all."""
     draft = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW | _BINARY
     with os.fdopen(os.open(draft, flags, 0o666), "wb") as file:
@@ -69,11 +69,11 @@ class CrashCount:
         self._path.unlink(missing_ok=True)
 
     def __enter__(self) -> None:
-        """Count a crash, in case one comes."""
+        """Count a crash in advance."""
         write_new(self._path, "." * (self.read() + 1))
 
     def __exit__(self, *_error: object) -> None:
-        """Delete the count: an error or a request to stop is no crash."""
+        """Delete the count: an error or a request to stop isn't a crash."""
         self.clear()
 
 

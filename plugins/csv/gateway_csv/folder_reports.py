@@ -24,7 +24,7 @@ class RejectedFile:
         self._file: TextIO | None = None
 
     def __enter__(self) -> Self:
-        """Start again: the file of an earlier try is deleted."""
+        """Start again: the file of an earlier attempt is deleted."""
         self._path.unlink(missing_ok=True)
         return self
 

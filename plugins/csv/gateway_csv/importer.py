@@ -1,7 +1,7 @@
-"""The import itself: rows in bounded chunks through intake, like every other order.
+"""The import: rows go through intake in chunks, like every other order.
 
-While one chunk is being stored the next is read, in a thread. What is held in memory of a file is a
-chunk or two; for each row, its package's id and two numbers: what it is known by and says.
+While one chunk is being stored the next is read, in a thread. The memory of an import is a chunk or
+two, and for each row its package's id and two numbers, the hashes of its identity and content.
 """
 
 import asyncio
@@ -58,7 +58,7 @@ _PACKAGE_ID: Final = re.compile(r"pkg_[0-9a-zA-Z-]{10,60}")
 async def with_all_faults(
     gateway: Gateway, caller: Caller, rows: Sequence[ReadRow], layout: Layout
 ) -> Sequence[ReadRow]:
-    """Return the rows; those with errors have what intake finds wrong with them as well."""
+    """Return the rows; those with errors also have intake's problems."""
     faulty = [(place, read) for place, read in enumerate(rows) if read.rest is not None]
     if not faulty:
         return rows
@@ -75,7 +75,7 @@ async def with_all_faults(
 
 
 def _joined(read: ReadRow, found: Sequence[Problem], layout: Layout) -> tuple[RowProblem, ...]:
-    """Add what was found, but for what is only missing because it couldn't be read."""
+    """Add intake's problems, except fields that are missing because they couldn't be read."""
     unread = {each.field for each in read.errors}
     more = (
         row_problem(read.row, layout, each)
@@ -86,9 +86,9 @@ def _joined(read: ReadRow, found: Sequence[Problem], layout: Layout) -> tuple[Ro
 
 
 class _Read(NamedTuple):
-    """A row, or the rows of a bag, and what it is known by (if it can be an order).
+    """A row, or the rows of a bag, and its identity (if it can be an order).
 
-    ``others`` are what a bag without an order id is known by besides.
+    ``others`` are the further identities of a bag without an order id.
     """
 
     read: ReadRow
@@ -99,7 +99,7 @@ class _Read(NamedTuple):
 
     @property
     def rows(self) -> int:
-        """How many rows of the file it is."""
+        """The number of its rows in the file."""
         return 1 + len(self.read.members)
 
 
@@ -164,7 +164,7 @@ class Importer:
         return Table(file, self._settings, await self._options(job), pace)
 
     async def choices(self, job: Job) -> Choices:
-        """Return what was said of the file's columns, now and before."""
+        """Return the chosen fields of the file's columns, now and before."""
         before = await remembered(self._gateway.database, Memory.of(job.caller, job.sender))
         return Choices(job.chosen, before)
 
@@ -191,7 +191,7 @@ class Importer:
 
 
 class _Run:
-    """One import on its way through its rows."""
+    """One running import."""
 
     def __init__(
         self,
@@ -219,7 +219,7 @@ class _Run:
         self._index = partial(gateway.sealer.blind_index, "csv row", job.caller.account_id)
 
     async def look_back(self) -> None:
-        """Find out whether rows from before csv_0002 are still to be recognised."""
+        """Find out whether rows from before csv_0002 still have to be recognised."""
         self._looks_back = await self._known.has_before(self._gateway.clock.now())
 
     def chunks(self, rows: Iterator[Row]) -> Iterator[Sequence[_Read]]:
@@ -240,7 +240,7 @@ class _Run:
         return _Read(read, identity, tuple(others), _number(identity.key))
 
     async def take(self, chunk: Sequence[_Read]) -> None:
-        """Hand a chunk to intake, and note what became of each row."""
+        """Submit a chunk to intake, and record the result of each row."""
         job, report = self._job, self._report
         rejections: list[Rejection] = []
         left = await self._without_settled(chunk)
@@ -300,7 +300,7 @@ class _Run:
         return left
 
     async def _own_packages(self, chunk: Sequence[_Read]) -> set[str]:
-        """Return the packages of this gateway that rows name: an export that comes back."""
+        """Return the packages of this gateway that rows name, as in an exported file."""
         named = {
             each.read.package_id
             for each in chunk
@@ -322,7 +322,7 @@ class _Run:
         return {} if job.again else await self._known.known(identities, now)
 
     def _conflict(self, each: _Read, claims: Mapping[bytes, Claim]) -> RowProblem | None:
-        """Return the error of a row that is known, and says something else than it did."""
+        """Return the error of a known row with other content."""
         identity = each.identity
         if identity is None:
             return None
@@ -446,7 +446,7 @@ class _Run:
         return False
 
     def _is_ours(self, claim: Claim | None) -> bool:
-        """Return whether an earlier attempt of this very import brought the row."""
+        """Return whether an earlier attempt of this import imported the row."""
         job = self._job
         return job.is_resumed and claim is not None and claim.import_id == job.import_id
 
@@ -481,7 +481,7 @@ def _with_reference(each: _Read, claims: Mapping[bytes, Claim]) -> Candidate:
 async def _ahead(
     chunks: Iterator[Sequence[_Read]], threads: ReadingThreads
 ) -> AsyncGenerator[Sequence[_Read], None]:
-    """Yield chunks, and read the next one, in a thread, while one is being worked on."""
+    """Yield chunks, and read the next one in a thread while one is being imported."""
 
     def read() -> Sequence[_Read] | None:
         return next(chunks, None)

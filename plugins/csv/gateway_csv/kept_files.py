@@ -1,4 +1,4 @@
-"""Uploaded files, kept sealed in the database while their imports are."""
+"""Uploaded files, sealed in the database for as long as their imports."""
 
 import io
 from typing import BinaryIO, Final
@@ -12,10 +12,9 @@ _PART_BYTES: Final = 256 * 1024
 
 
 async def keep_file(gateway: Gateway, import_id: str, file: BinaryIO) -> int:
-    """Keep a file; returns its size in bytes.
+    """Store a file; returns its size in bytes.
 
-    Each part has a transaction of its own: orders that come in meanwhile don't wait for a large
-    file.
+    Each part has a transaction of its own, so that orders don't wait for a large file.
     """
     file.seek(0)
     size = part = 0
@@ -30,7 +29,7 @@ async def keep_file(gateway: Gateway, import_id: str, file: BinaryIO) -> int:
 
 
 async def open_file(gateway: Gateway, import_id: str) -> BinaryIO | None:
-    """Return a kept file in memory; ``None`` for one that there is not."""
+    """Return a stored file in memory; ``None`` if there is none."""
     found = io.BytesIO()
     part = 0
     while True:
@@ -49,6 +48,6 @@ async def open_file(gateway: Gateway, import_id: str) -> BinaryIO | None:
 
 
 async def drop_file(gateway: Gateway, import_id: str) -> None:
-    """Delete a kept file."""
+    """Delete a stored file."""
     async with gateway.database.begin() as connection:
         await connection.execute(delete(files).where(files.c.import_id == import_id))

@@ -1,4 +1,4 @@
-"""From a row to an order, to a reason why it needs none, or to everything wrong with it. Pure."""
+"""Convert a row into an order, a reason why it needs none, or all of its problems. Pure."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -78,7 +78,7 @@ _SEVERAL: Final = 2
 
 
 class Reading(NamedTuple):
-    """How a table's columns are read, settled before its first row is.
+    """The reading of a table's columns, determined before its first row is read.
 
     ``usual_width`` is how many cells most rows have. ``countries`` are those of sites by code,
     ``country`` is that of a row whose site isn't among them.
@@ -95,7 +95,7 @@ class Reading(NamedTuple):
     country: str = "US"
     countries: Mapping[str, str] = MappingProxyType({})
     usually_filled: frozenset[int] = frozenset()
-    """Columns that at least half of the rows have something in."""
+    """Columns that are filled in at least half of the rows."""
     has_empty_ends: bool = False
     """Whether rows of a text have empty last cells: then one that ends earlier lacks a cell."""
     broken: frozenset[int] = frozenset()
@@ -103,23 +103,23 @@ class Reading(NamedTuple):
     takes_hidden: bool = False
     """Whether rows that a filter hides are orders like the others."""
     exchanges: Exchanges | None = None
-    """What pairs of columns have in the rows: it shows cells that were exchanged."""
+    """The forms of pairs of columns, by which exchanged cells are recognised."""
     has_notes: bool = True
     """Whether notes have a column of their own, or an address may have words of a note."""
     cut_off_row: int = 0
     """The last row of a file that may be cut off in its last cell; 0 for none."""
     dates: Evidence | None = None
-    """What the column of dates says of its own order."""
+    """The evidence of the column of dates for its order."""
     ended: Mapping[int, int] = MappingProxyType({})
-    """Rows that need no delivery any more: their numbers, by the hash of what they are known by."""
+    """Rows that need no delivery: their numbers, by the hash of their identity."""
 
 
 class ReadRow(NamedTuple):
-    """A row that was read: the candidate for intake, and what the reader found.
+    """A read row: the candidate for intake, and the reader's findings.
 
-    ``rest`` is what could be read of a row with ``errors``: nothing is made of it, but intake
-    may find more that is wrong with it. ``skipped`` says why a row needs no package. A row that
-    ``continues`` has an order id and no patient: another line of an order above it.
+    ``rest`` is the readable part of a row with ``errors``: it makes no package, but intake may find
+    more problems in it. ``skipped`` says why a row needs no package. A row that ``continues`` has
+    an order id and no patient: another line of an order above it.
     """
 
     row: Row
@@ -135,17 +135,17 @@ class ReadRow(NamedTuple):
 
 
 def ended_key(row: Row, reading: Reading) -> int | None:
-    """Return the hash of what a row is known by that needs no delivery; ``None`` for others."""
+    """Return the hash of the identity of a row that needs no delivery; ``None`` for others."""
     return _RowReader(row, reading).ended_key()
 
 
 def read_row(row: Row, reading: Reading) -> ReadRow:
-    """Turn a row into an order, or into every reason why it isn't one."""
+    """Convert a row into an order, or into all of its problems."""
     return _RowReader(row, reading).read()
 
 
 class _RowReader:
-    """Reads one row, and notes what is wrong on the way."""
+    """Reads one row, and collects its problems."""
 
     def __init__(self, row: Row, reading: Reading) -> None:
         self._row = row
@@ -213,7 +213,7 @@ class _RowReader:
         return ""
 
     def _check_cells(self) -> None:
-        """Find out whether the cells are those of their columns."""
+        """Check whether the cells fit their columns."""
         row, layout = self._row, self._reading.layout
         if row.fault:
             self._reject(row.fault, fix="double the mark, or take it out")
@@ -272,7 +272,7 @@ class _RowReader:
                 )
 
     def _check_exchanges(self) -> None:
-        """Reject a row whose cells say together that two of them were exchanged."""
+        """Reject a row whose cells together show that two of them were exchanged."""
         reading = self._reading
         found = None if reading.exchanges is None else reading.exchanges.found(self._row)
         if found is not None:
@@ -297,7 +297,7 @@ class _RowReader:
                 )
 
     def _check_city(self) -> None:
-        """Reject a row without a city where the others have one, and the street says none."""
+        """Reject a row without a city where the others have one, and the street contains none."""
         for column, cell in (*self._cells("city"), *self._cells("locality")):
             if is_filled(cell) or column.place not in self._reading.usually_filled:
                 continue
@@ -306,7 +306,7 @@ class _RowReader:
                 self._reject("the city is missing, which other rows have", fix=_PUT_BACK)
 
     def _odd_cells(self) -> int:
-        """Count cells that are odd for their columns without being impossible."""
+        """Count cells that are unusual for their columns without being impossible."""
         odd = 0
         for field, is_odd in self._values.odd.items():
             for _, cell in self._cells(field):
@@ -386,7 +386,7 @@ class _RowReader:
         text = self._one(field, self._values.code)
         if text is None or not _BARE_UNIT.fullmatch(text):
             return text
-        # "5 Elm St, 1204" is no address: the header says what 1204 is.
+        # "5 Elm St, 1204" isn't an address: the header says what 1204 is.
         word = _UNIT_WORD.match(self._reading.layout.by_field[field][0].header)
         return text if word is None else f"{word[0].capitalize()} {text}"
 
@@ -417,7 +417,7 @@ class _RowReader:
         return _on_one_line(self._one(field, name_of))
 
     def _phone(self) -> str | None:
-        """Return the first number there is; what isn't one is left out, as everywhere."""
+        """Return the first number; text that isn't one is left out, as everywhere."""
         country = self._country()
         for column, cell in self._cells("patient_phone"):
             try:
@@ -476,7 +476,7 @@ class _RowReader:
 
 
 def row_problem(row: Row, layout: Layout, problem: Problem) -> RowProblem:
-    """Say of a problem that intake found which cell it is about, and what to do."""
+    """Return the cell of intake's problem, and the remedy."""
     field = problem.field
     names = PARTS.get(field or "", (field or "",))
     columns = [column for name in names for column in layout.by_field.get(name, ())]

@@ -1,4 +1,4 @@
-"""The words of the Import page: fields, states, how sure a column is, reasons without commands."""
+"""The words of the Import page: fields, states, confidence, reasons without commands."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -53,7 +53,7 @@ FIELD_WORDS: Final[Mapping[str, str]] = {
     "ended_at": _("when it was delivered or cancelled"),
     "package_id": _("package id of this gateway"),
 }
-"""What a field is called, in the order of the choices."""
+"""The names of fields, in the order of the choices."""
 
 STATE_WORDS: Final[Mapping[State, tuple[str, str, str]]] = {
     "reading": ("s-wait", "", _("Being checked")),
@@ -139,7 +139,7 @@ REASONS: Final = (
     _("The spreadsheet has no visible sheet of that name: choose another one."),
     _("some dates can only be day-first and others only month-first, or hardly any says which"),
 )
-"""Reasons that are met often; ``{field}`` and ``{n}`` stand for a field and a row's number."""
+"""Frequent reasons; ``{field}`` and ``{n}`` stand for a field and a row's number."""
 
 _FIELD: Final = re.compile(r"\b(?:" + "|".join(FIELD_WORDS) + r")\b")
 _ROW: Final = re.compile(r"(?<=\brow )\d+")
@@ -147,8 +147,8 @@ _SLOT: Final = re.compile(r"\{(?:field|n)\}")
 _PLAIN: Final = frozenset(
     {"city", "site", "state", "status", "country", "notes", "priority", "prescriptions", "metadata"}
 )
-"""Fields that are words: they stand as they are."""
-# What the command line and the API are to do next; the page has choices for it.
+"""Field names that are words, and stay unchanged."""
+# Remedies for the command line and the API; the page has choices instead.
 _COMMANDS: Final = re.compile(
     r"(?:[:;,.] (?:say |If it is right)| \((?:--|over HTTP)|: map (?:it|the)|; rename it).*",
     re.DOTALL,
@@ -156,7 +156,7 @@ _COMMANDS: Final = re.compile(
 
 
 class Certainty(NamedTuple):
-    """How sure it is what a column is: a glyph, a kind of state, and words."""
+    """The confidence in a column's field: a glyph, a kind of state, and words."""
 
     glyph: str
     kind: str
@@ -164,7 +164,7 @@ class Certainty(NamedTuple):
 
 
 def certainty(column: FoundColumn, sender: str, text: Text) -> Certainty:
-    """Return how sure it is what a column is."""
+    """Return the confidence in a column's field."""
     if column.asked:
         return Certainty("s-warn", "warn", text("Choose what it is"))
     if column.field is None and column.looks_like is not None:
@@ -183,7 +183,7 @@ def certainty(column: FoundColumn, sender: str, text: Text) -> Certainty:
 
 
 def field_words(field: str, text: Text) -> str:
-    """Return what a field is called."""
+    """Return the name of a field."""
     if field.startswith(METADATA):
         name = field.removeprefix(METADATA)
         return text("extra fact: {name}").replace("{name}", name)
@@ -193,7 +193,7 @@ def field_words(field: str, text: Text) -> str:
 def plainly(sentence: str, text: Text) -> str:
     """Return a reason in the page's words: without commands, with fields by their names."""
     said = _COMMANDS.sub("", sentence).strip()
-    if not said:  # gettext would answer with the catalog's own head
+    if not said:  # gettext would return the catalog's header
         return ""
     values: list[tuple[int, str, str]] = [
         (found.start(), found[0], field_words(found[0], text))
@@ -208,7 +208,7 @@ def plainly(sentence: str, text: Text) -> str:
 
 
 def _translated(template: str, text: Text) -> str:
-    """Return a sentence in the reader's language, else its parts: what, and behind a colon why."""
+    """Return a sentence in the reader's language, else its parts before and after a colon."""
     whole = text(template)
     what, colon, why = template.partition(": ")
     if whole != template or not colon:

@@ -1,4 +1,4 @@
-"""The Import page: drop a file, correct what was understood, import it, take it back."""
+"""The Import page: drop a file, correct its reading, import it, undo the import."""
 
 import io
 from collections.abc import Sequence
@@ -163,7 +163,7 @@ class ImportPages:
             "seen_at": request.now,
             "started_at": found.started_at,
             "repairs": [],
-            "sender": "",  # files that came by other ways than this page have no details
+            "sender": "",  # files that were not uploaded on this page have no details
             "file_size": None,
         }
         if details is not None:
@@ -200,7 +200,7 @@ class ImportPages:
         return SeeOther(f"import/{import_id}", toast=request.text("Checked again."))
 
     async def _start(self, request: PageRequest) -> SeeOther:
-        """Start the import, unless something was corrected: then the new numbers come first."""
+        """Start the import, unless there are new corrections: then show the new numbers first."""
         import_id = request.path["import_id"]
         change = await self._change(request)
         if change is not None:
@@ -211,7 +211,7 @@ class ImportPages:
         return SeeOther(f"import/{import_id}")
 
     async def _change(self, request: PageRequest) -> CheckChange | None:
-        """Return what was changed in the form of the check; ``None`` for nothing."""
+        """Return the changes in the form of the check; ``None`` for none."""
         form, found = await request.form(), await self._found(request)
         details = found.details
         if details is None:
@@ -238,7 +238,7 @@ class ImportPages:
         return CheckChange(**changes) if changes else None
 
     async def _repair(self, request: PageRequest) -> SeeOther:
-        """Put values into cells: one for each row that was given one, or one for all rows."""
+        """Put values into cells: one for each row with a value, or one for all rows."""
         import_id, form = request.path["import_id"], await request.form()
         column = form.get("column")
         cells: list[CellChange] = []
@@ -293,7 +293,7 @@ class _Repair(NamedTuple):
     rows: str
     input_type: str
     cells: list[tuple[int, str, str]]
-    """The rows that can be mended here; where they are revealed, the cell and the row's others."""
+    """The rows that can be corrected here; if revealed, with the cell and the row's others."""
 
     @classmethod
     def of(
@@ -367,7 +367,7 @@ def _checked(found: Stored, request: PageRequest, is_revealed: bool) -> dict[str
 
 
 def _date_hint(details: Details, request: PageRequest) -> str:
-    """Return what the file's own dates say of their order."""
+    """Return the order of the file's own dates in words."""
     dates = None if details.understood is None else details.understood.dates
     if dates is None or not dates.either + dates.day_first + dates.month_first:
         return ""
@@ -404,7 +404,7 @@ def _column(
 
 
 def _counts(report: ImportOut | None, request: PageRequest) -> list[dict[str, Any]]:
-    """Return the counts of a check, each row in exactly one; those that are 0 are left out."""
+    """Return the counts of a check, each row in exactly one, without zeros."""
     if report is None:
         return []
     text = request.text
@@ -448,7 +448,7 @@ def _sums(row: Any, request: PageRequest) -> list[tuple[str, str, str, int]]:
 
 
 def _remarks(report: ImportOut | None, request: PageRequest) -> Sequence[str]:
-    """Return what was assumed of the whole file, in the reader's words."""
+    """Return the assumptions about the whole file, in the reader's language."""
     if report is None:
         return []
     return [

@@ -1,6 +1,6 @@
-"""Reasons that an import gives more rarely, for the catalogs: rows, columns, whole files.
+"""Less frequent reasons of an import, for the catalogs: rows, columns, whole files.
 
-``page_words.plainly`` translates them; what joins two of them by a colon is translated in parts.
+``page_words.plainly`` translates them; two that a colon joins are translated in parts.
 """
 
 from typing import Final

@@ -1,10 +1,9 @@
-"""Rejected rows as a file: as they were sent, what is wrong behind them, safe to open.
+"""Rejected rows as a file: as they were sent, with the reason, safe to open.
 
-It is CSV in UTF-8 with a mark, which is what Excel takes for one. A cell that a spreadsheet
-program would run as a formula gets an apostrophe in front, which it takes for text and which
-an import takes off again (https://owasp.org/www-community/attacks/CSV_Injection). Dates and
-amounts that could be read are written in the one way that needs no neighbours to judge by:
-the rest of their column is not in this file.
+It is CSV in UTF-8 with a byte order mark, by which Excel recognises it. A cell that a spreadsheet
+program would run as a formula gets an apostrophe in front, which makes it text and which an import
+removes (https://owasp.org/www-community/attacks/CSV_Injection). Readable dates and amounts are
+written in an unambiguous form, because the rest of their column isn't in this file.
 """
 
 import csv
@@ -46,7 +45,7 @@ def rejected_lines(rejections: Iterable[Rejection], reading: Reading) -> str:
 
 
 def harmless(text: str) -> str:
-    """Keep a spreadsheet program from running what stands in a cell; an import undoes it."""
+    """Keep a spreadsheet program from running a cell; an import undoes it."""
     stripped = text.strip()
     return f"'{stripped}" if _FORMULA.match(stripped) else stripped
 

@@ -1,4 +1,4 @@
-"""The report on an import, gathered while it runs; it stays small however large the file is."""
+"""The report on an import, built while it runs; it stays small for any file."""
 
 from typing import Final
 
@@ -6,14 +6,14 @@ from gateway_csv.read.rows import Row
 from gateway_csv.schema import ImportOut, RowProblem
 
 MOST_LISTED: Final = 1000
-"""So many errors, and so many warnings, are listed one by one; all are counted."""
+"""The maximum of listed errors, and of listed warnings; all are counted."""
 
 
 _MORE_ERRORS: Final = "more errors; the file of rejected rows has them all"
 
 
 class Report:
-    """Counts, ids and problems; every row that is done is in exactly one of the counts.
+    """Counts, ids and problems; every finished row is in exactly one of the counts.
 
     ``created`` made a package, ``duplicates`` were imported before, ``repeated`` are in the file
     more than once, ``bagged`` are further prescriptions of another row's bag, ``skipped`` need no
@@ -40,7 +40,7 @@ class Report:
         self._unlisted_errors = 0
 
     def assume(self, message: str, column: str | None = None) -> None:
-        """Add what was assumed about the whole file, or one of its columns."""
+        """Add an assumption about the whole file, or one of its columns."""
         self._assumptions.append(RowProblem(message=message, column=column))
 
     def warn(self, message: str, row: Row) -> None:
@@ -69,7 +69,7 @@ class Report:
 
     @property
     def is_failure(self) -> bool:
-        """Whether nothing came of the file: every row has errors."""
+        """Whether every row has errors."""
         return bool(self.rejected) and not (self.created or self.duplicates or self.skipped)
 
     def summary(self, *, dry_run: bool = False) -> str:
@@ -83,7 +83,7 @@ class Report:
         return f"{rows}: {', '.join(counts)}, {self.rejected} rejected."
 
     def out(self) -> ImportOut:
-        """Return the report as it is sent; warnings first say what holds for the whole file."""
+        """Return the report for output; warnings begin with those about the whole file."""
         before = []
         if self.duplicates:
             rows = "1 row was" if self.duplicates == 1 else f"{self.duplicates} rows were"

@@ -1,10 +1,11 @@
-"""Which rows came in before: so that the same file again makes nothing twice.
+"""Recognises rows of earlier imports, so that the same file makes no second package.
 
-A row is known by its order id; else by its prescription, patient and date; else by all it says. It
-is *claimed* before its order is handed to intake, and what intake knows it by is made of the claim:
-after a crash between the two the same row makes the same reference again. A claim of a row with an
-order id, or with a prescription and a date, holds for ever. Another one holds for some days after
-the row was last seen: next month's refill may say the same as this month's and is another one.
+A row is identified by its order id; else by its prescription, patient and date; else by its whole
+content. It is *claimed* before its order is submitted to intake, and its reference for intake is
+computed from the claim: after a crash between the two the same row gets the same reference. A claim
+of a row with an order id, or with a prescription and a date, never ends. Another one lasts some
+days after the row was last seen: next month's refill may have the same content as this month's and
+is a new one.
 """
 
 import re
@@ -24,7 +25,7 @@ from gateway_csv.tables import insert_unless_known, known_rows
 _AT_ONCE: Final = 5000
 _CONTENT_BYTES: Final = 16
 _RENEWALS: Final = 10
-"""So many times in its window at most a claim is renewed."""
+"""The maximum of renewals of a claim in its window."""
 
 _CLAIM: Final = (
     "account_id",
@@ -47,10 +48,10 @@ _BETWEEN_CODES: Final = re.compile(r"[\s,;]+")
 
 
 def said_by(order: Order, site: str | None, *, is_folded: bool = True) -> str:
-    """Return all that an order says, in a form in which spelling makes no difference.
+    """Return an order's content in a form in which spelling makes no difference.
 
-    ``site`` is the one that an order without one is for. A telephone number counts by its
-    last ten digits: that is what its spellings have in common.
+    ``site`` is that of orders without one. A telephone number counts by its last ten digits, which
+    its spellings share.
     """
     phone = order.patient_phone or ""
     phone = phone[1:] if phone[1:].isdecimal() and phone[0] == "+" else _NO_DIGIT.sub("", phone)
@@ -60,9 +61,9 @@ def said_by(order: Order, site: str | None, *, is_folded: bool = True) -> str:
     email = order.patient_email or ""
     copay = order.copay_amount
     if copay is not None and (copay.is_signed() or not copay.same_quantum(_CENT)):
-        with suppress(InvalidOperation):  # a huge amount is intake's to refuse
+        with suppress(InvalidOperation):  # intake refuses a huge amount
             copay = copay.quantize(_CENT) + 0
-    # As a list: an object leaves defaults out or not by how they were set.
+    # As a list, because an object leaves out defaults depending on how they were set.
     said = [*msgspec.structs.astuple(order)]
     said[_PLACE["patient_name"]] = name
     said[_PLACE["patient_address"]] = address
@@ -73,7 +74,7 @@ def said_by(order: Order, site: str | None, *, is_folded: bool = True) -> str:
     if order.prescriptions:
         listed = sorted(order.prescriptions, key=lambda each: (code(each.rx_number), str(each)))
         said[_PLACE["rx_number"]], said[-1] = listed[0].rx_number, tuple(listed)
-    # Without an empty bag, as it was before there were any: rows of then are known by it.
+    # Without an empty bag, as before bags existed, so that earlier rows are recognised.
     return _ENCODER.encode(said if order.prescriptions else said[:-1]).decode()
 
 
@@ -86,14 +87,14 @@ def same_patient(one: Order, other: Order) -> bool:
 
 
 class Identity(NamedTuple):
-    """What a row is known by, what else it says, and whether it is known for ever."""
+    """A row's identity, its other content, and whether the identity is permanent."""
 
     key: bytes
     content: bytes
     is_lasting: bool
     by: str
     before: bytes = b""
-    """What a row without an order id was known by before csv_0002: all it says."""
+    """The identity of a row without an order id before csv_0002: its whole content."""
 
 
 def identity_of(order: Order, site: str | None, index: Callable[[str], bytes]) -> Identity:
@@ -112,7 +113,7 @@ def identity_of(order: Order, site: str | None, index: Callable[[str], bytes]) -
 def with_before(
     identity: Identity, order: Order, site: str | None, index: Callable[[str], bytes]
 ) -> Identity:
-    """Add what a row was known by before csv_0002, when capitals made a difference."""
+    """Add a row's identity from before csv_0002, when capitals made a difference."""
     if order.external_order_id or order.prescriptions:
         return identity
     return identity._replace(before=index(said_by(order, site, is_folded=False)))
@@ -123,7 +124,7 @@ def identities_of(
 ) -> tuple[Identity, ...]:
     """Return the identities of an order: a bag without an order id has one for each number.
 
-    So a bag is known again, and so is a row that brings one of its prescriptions alone.
+    So a bag is recognised, and so is a row with one of its prescriptions alone.
     """
     first = identity_of(order, site, index)
     if order.external_order_id or not order.prescriptions:
@@ -134,12 +135,12 @@ def identities_of(
         ).key
         for each in order.prescriptions
     }
-    # Sorted: in whichever order its rows come, its package is known by the same one.
+    # Sorted, so that the package has the same identity for any order of its rows.
     return tuple(first._replace(key=key) for key in sorted(keys))
 
 
 def key_of(order: Order, site: str | None) -> str:
-    """Return what a row is known by, as text: order id, prescription and patient, or all of it."""
+    """Return a row's identity as text: order id, prescription and patient, or all of it."""
     if order.external_order_id:
         return f"id:{order.external_order_id}"
     if order.rx_number:
@@ -149,7 +150,7 @@ def key_of(order: Order, site: str | None) -> str:
 
 
 class Claim(NamedTuple):
-    """Which import brought a row first, when in epoch milliseconds, and what the row said."""
+    """The import that first claimed a row, the time in epoch milliseconds, and the content."""
 
     import_id: str
     claimed_at_ms: int
@@ -157,19 +158,19 @@ class Claim(NamedTuple):
     seen_at_ms: int = 0
     is_lasting: bool = False
     before: bytes = b""
-    """The key of a claim from before csv_0002, of which intake's reference is made."""
+    """The key of a claim from before csv_0002, from which intake's reference is computed."""
 
     def differs(self, identity: Identity) -> bool:
-        """Return whether the row that was claimed said something else."""
+        """Return whether the claimed row had other content."""
         return bool(self.content) and self.content != identity.content
 
     def reference(self, index: bytes) -> str:
-        """Return what intake knows the row's order by."""
+        """Return the reference of the row's order for intake."""
         return f"{(self.before or index).hex()}:{self.claimed_at_ms}"
 
 
 class KnownRows:
-    """Claims rows for one caller. ``window`` is how long a claim holds."""
+    """Claims rows for one caller. ``window`` is the length of a claim."""
 
     def __init__(self, database: Database, caller: Caller, window: timedelta) -> None:
         self._database = database
@@ -177,7 +178,7 @@ class KnownRows:
         self._window = window
 
     async def known(self, identities: Sequence[Identity], now: datetime) -> Mapping[bytes, Claim]:
-        """Return the claims that hold, for those rows that have one."""
+        """Return the valid claims of those rows that have one."""
         async with self._database.read() as connection:
             found = await self._found(connection, sorted({each.key for each in identities}))
             before = await self._before(connection, identities, now)
@@ -187,10 +188,10 @@ class KnownRows:
     async def claim(
         self, identities: Sequence[Identity], import_id: str, now: datetime, *, again: bool
     ) -> Mapping[bytes, Claim]:
-        """Return a claim for each row, one of ``import_id`` where none holds.
+        """Return a claim for each row, a new one of ``import_id`` where none is valid.
 
-        An import's own claims hold however long ago it was begun; with ``again`` no others do. A
-        claim that is met again is renewed.
+        An import's own claims are valid at any age; with ``again`` no others are. A claim that is
+        found again is renewed.
         """
         first: dict[bytes, Identity] = {}
         for each in identities:
@@ -240,7 +241,7 @@ class KnownRows:
         return found
 
     async def has_before(self, now: datetime) -> bool:
-        """Return whether claims from before csv_0002 still hold: some days after that upgrade."""
+        """Return whether claims from before csv_0002 are valid: some days after that upgrade."""
         since_ms = to_epoch_ms(now - self._window)
         query = select(known_rows.c.row_index).where(
             *self._mine(),
@@ -253,9 +254,9 @@ class KnownRows:
     async def _before(
         self, connection: AsyncConnection, identities: Sequence[Identity], now: datetime
     ) -> dict[bytes, Claim]:
-        """Return the claims from before csv_0002 that hold, by today's keys.
+        """Return the valid claims from before csv_0002, by today's keys.
 
-        They are known by all that their rows say, and have no content of their own.
+        Their identity is the rows' whole content, and they store no content.
         """
         keys = {
             each.before: each.key for each in identities if each.before and each.before != each.key
@@ -277,7 +278,7 @@ class KnownRows:
         import_id: str,
         now_ms: int,
     ) -> bool:
-        """Claim those that nothing claims yet; returns true where these were all of them."""
+        """Claim unclaimed rows; returns true if these were all of them."""
         account_id, mode = self._caller.account_id, self._caller.mode
         rows = [
             (account_id, mode, key, import_id, now_ms, content, now_ms, is_lasting)
@@ -325,7 +326,7 @@ class KnownRows:
             .where(
                 *self._mine(),
                 known_rows.c.row_index == bindparam("key"),
-                # Unless another process was quicker.
+                # Unless another process was faster.
                 known_rows.c.claimed_at_ms == bindparam("was"),
             )
             .values(
@@ -360,7 +361,7 @@ class KnownRows:
 
 
 async def delete_claims(database: Database, before: datetime) -> None:
-    """Delete the claims that no import has met since ``before``; lasting ones stay."""
+    """Delete the claims that no import has found since ``before``; permanent ones stay."""
     seen = func.coalesce(known_rows.c.seen_at_ms, known_rows.c.claimed_at_ms)
     async with database.begin() as connection:
         await connection.execute(
@@ -372,10 +373,10 @@ async def delete_claims(database: Database, before: datetime) -> None:
 
 
 def folded(text: str) -> str:
-    """Fold what a person would call the same: capitals, and more spaces than one."""
+    """Fold capitals and repeated spaces."""
     return " ".join((text or "").casefold().split())
 
 
 def code(text: str) -> str:
-    """Fold what is one code in two spellings."""
+    """Fold the spellings of a code."""
     return _BETWEEN_CODES.sub(" ", text).strip().casefold()

@@ -1,4 +1,4 @@
-"""The shapes that go out: the report on an import, and how far one has got."""
+"""Response bodies: the report on an import, and its progress."""
 
 from typing import Annotated, Literal
 
@@ -32,7 +32,7 @@ class RowProblem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ImportOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of a file; in a dry run, what would.
+    """The result of a file; in a dry run, the expected one.
 
     ``rows`` is the sum of ``created`` and of the counts after it; those that are 0 are left out.
     """
@@ -55,7 +55,7 @@ class ImportOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ProgressOut(msgspec.Struct, frozen=True, kw_only=True):
-    """How far an import has got; ``report`` is there when it has ended."""
+    """The progress of an import; ``report`` is present when it has ended."""
 
     import_id: str
     state: State
@@ -103,7 +103,7 @@ class ImportsOut(msgspec.Struct, frozen=True):
 
 
 class UndoOut(msgspec.Struct, frozen=True, kw_only=True):
-    """What an undo cancels, or has cancelled; ``stays`` counts the other packages by status."""
+    """Packages that an undo cancels or has cancelled; ``stays`` counts the others by status."""
 
     import_id: str
     state: State

@@ -1,4 +1,4 @@
-"""Imports of files in one request, and how every import is recorded while it runs."""
+"""Imports of files in one request, and the recording of every import while it runs."""
 
 import asyncio
 import importlib
@@ -30,7 +30,7 @@ FAULT: Final = (
 )
 
 
-# An import that was begun needs its claims, even when the gateway was off for weeks.
+# A started import needs its claims, even when the gateway was off for weeks.
 _CLAIM_DAYS: Final = 60
 
 
@@ -39,7 +39,7 @@ class Paused(Exception):
 
 
 class ImportService:
-    """Runs imports of uploaded files, each under the id that it was given."""
+    """Runs imports of uploaded files, each under its id."""
 
     def __init__(self, gateway: Gateway, settings: CsvSettings) -> None:
         self._gateway = gateway
@@ -50,7 +50,7 @@ class ImportService:
 
     @property
     def gateway(self) -> Gateway:
-        """The gateway that imports go to."""
+        """The gateway that receives the orders."""
         return self._gateway
 
     @property
@@ -83,16 +83,16 @@ class ImportService:
         return report
 
     async def run_unattended(self, file: BinaryIO, job: Job) -> None:
-        """Import a file in the background; how it went is asked for later."""
+        """Import a file in the background; the result is stored."""
         try:
             await self.run(file, job)
         except GatewayError:
-            return  # stored, and the sender's to mend
+            return  # stored, for the sender to correct
         except Exception as error:  # noqa: BLE001 - the answer is long sent; only the log has it
             _log.error("import %s failed: %s", job.import_id, type(error).__name__)
 
     async def last_upload(self) -> HealthReport:
-        """Report how the latest upload went; a failed one was answered to its sender."""
+        """Report the result of the latest upload; the sender of a failed one got an error."""
         found = await self.store.latest()
         if found is None:
             return HealthReport(healthy=True, detail=NO_UPLOAD)
@@ -101,7 +101,7 @@ class ImportService:
         return HealthReport(healthy=True, detail=detail, message=LAST_UPLOAD, values=found)
 
     async def tidy(self) -> None:
-        """Delete what is older than the settings keep it."""
+        """Delete imports at the age in the settings."""
         now = self._gateway.clock.now()
         days = max(self._settings.same_row_days, _CLAIM_DAYS)
         await asyncio.gather(
@@ -130,7 +130,7 @@ class Recorder:
         return Hooks(progress, self.rejected, self.made)
 
     async def progress(self, report: Report) -> bool:
-        """Store how far it is; returns whether a person asked it to stop."""
+        """Store the progress; returns whether a person requested a stop."""
         return await self._store.progress(self._import_id, report)
 
     async def made(self, made: Sequence[Made]) -> None:

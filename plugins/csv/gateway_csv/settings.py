@@ -1,4 +1,4 @@
-"""What ``[plugins.csv]`` may say."""
+"""Settings of ``[plugins.csv]``."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -21,11 +21,11 @@ class CsvSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     ``bags`` says which rows are the prescriptions of one bag: those that share an order id
     (``order_id``), or also those without one that share patient, address and date (``patient``).
-    ``max_unpacked_bytes`` bounds what an .xlsx or .ods unpacks to. A row that is the same in
-    all it says as one imported in the last ``same_row_days`` makes no second package, unless
-    it has an order id, which counts for ever. ``max_rows`` counts rows that hold something,
-    ``max_lines`` blank ones too; ``max_read_seconds`` is the CPU time that reading a file may
-    take. An upload, its report and its rejected rows are kept for ``keep_rejected_hours``.
+    ``max_unpacked_bytes`` bounds what an .xlsx or .ods unpacks to. A row with the same content as
+    one imported in the last ``same_row_days`` makes no second package; an order id identifies its
+    order without a time limit. ``max_rows`` counts filled rows, ``max_lines`` blank ones too;
+    ``max_read_seconds`` is the CPU time that reading a file may take. An upload, its report and its
+    rejected rows are kept for ``keep_rejected_hours``.
     """
 
     max_file_bytes: Annotated[int, Meta(ge=1)] = 32_000_000
@@ -43,4 +43,4 @@ class CsvSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     folder_site: Annotated[str, SiteCode()] | None = None
     folder_sender: str = "folder"
     folder_seconds: Annotated[float, Meta(gt=0, le=3600)] = 5
-    """Between two looks; a file that is the same at two looks has stopped growing."""
+    """Seconds between two checks; a file that is the same at two checks has stopped growing."""

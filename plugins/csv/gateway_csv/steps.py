@@ -1,4 +1,4 @@
-"""An import in steps: upload, check, correct, start, stop, undo; each as a caller asks for it."""
+"""An import in steps: upload, check, correct, start, stop, undo."""
 
 import asyncio
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ _BUSY: Final = "The import is at work: wait until it has ended, or stop it."
 
 
 class ImportSteps:
-    """What callers ask of imports in steps."""
+    """The service of imports in steps."""
 
     def __init__(self, service: ImportService, work: ImportWork, wait_seconds: float = 5.0) -> None:
         self._service = service
@@ -49,9 +49,9 @@ class ImportSteps:
     async def upload(
         self, caller: Caller, file: BinaryIO, name: str | None, options: Options
     ) -> CheckOut:
-        """Keep a file and check it; returns the check, or how far it is after some seconds.
+        """Store a file and check it; returns the check, or its progress after some seconds.
 
-        Raises ``InvalidInput`` for options that can't be.
+        Raises ``InvalidInput`` for invalid options.
         """
         self._check_options(caller, options)
         store = self._service.store
@@ -80,7 +80,7 @@ class ImportSteps:
         return details.check_out(found.id, found.state, found.outcome.report if is_new else None)
 
     async def correct(self, caller: Caller, import_id: str, change: CheckChange) -> CheckOut:
-        """Change what is said of a file, and check it again."""
+        """Change the options of a file, and check it again."""
         found = await self._visible(caller, import_id)
         details = _steps_of(found)
         if found.state not in _CORRECTABLE or not found.row.dry_run:
@@ -92,7 +92,7 @@ class ImportSteps:
         return await self._checked(caller, import_id)
 
     async def samples(self, caller: Caller, import_id: str) -> SamplesOut:
-        """Return samples and broken rows in full; the look is audited before."""
+        """Return samples and broken rows in full; the view is audited before."""
         found = await self._visible(caller, import_id)
         out = _steps_of(found).samples_out(found.id)
         fields = ("contact", "identity", "rx")
@@ -101,7 +101,7 @@ class ImportSteps:
         return out
 
     async def start(self, caller: Caller, import_id: str) -> ProgressOut:
-        """Import a file that was checked, or go on with one that was stopped."""
+        """Import a checked file, or continue a stopped import."""
         found = await self._visible(caller, import_id)
         details = _steps_of(found)
         if found.state not in _STARTABLE:
@@ -127,9 +127,9 @@ class ImportSteps:
         return progress_of(await self._visible(caller, import_id))
 
     async def stop(self, caller: Caller, import_id: str) -> ProgressOut:
-        """Stop an import after the rows that are being stored; what is in stays in.
+        """Stop an import after the rows that are being stored; imported rows stay.
 
-        One that has ended stays as it ended.
+        An ended import isn't changed.
         """
         found = await self._visible(caller, import_id)
         if found.state not in {"waiting", "running"}:
@@ -140,7 +140,7 @@ class ImportSteps:
         return progress_of(await self._visible(caller, import_id))
 
     async def discard(self, caller: Caller, import_id: str) -> None:
-        """Forget an upload that was not imported."""
+        """Delete an upload that was not imported."""
         found = await self._visible(caller, import_id)
         if not found.row.dry_run or found.state not in _CORRECTABLE:
             raise Conflict("Only a file that was not imported yet can be discarded.")
@@ -148,7 +148,7 @@ class ImportSteps:
             await self._service.store.delete(connection, found.id)
 
     async def undo(self, caller: Caller, import_id: str, *, dry_run: bool) -> UndoOut:
-        """Say what an undo cancels; unless it is a dry run, begin it."""
+        """Return the effect of an undo; unless it is a dry run, begin it."""
         found = await self._visible(caller, import_id)
         if found.row.dry_run or found.state not in {*_UNDOABLE, "undoing"}:
             raise Conflict("There is nothing to undo: the file was not imported, or still is.")
@@ -209,7 +209,7 @@ class ImportSteps:
         return await self.check(caller, import_id)
 
     async def _settled(self, caller: Caller, import_id: str, state: State) -> None:
-        """Wait some seconds for an import to leave a state: in any process, so it is looked up."""
+        """Wait some seconds for an import to leave a state. It polls: any process may change it."""
         pauses = iter(_POLL_SECONDS)
         pause = 0.0
         loop = asyncio.get_running_loop()
@@ -234,7 +234,7 @@ def _steps_of(found: Stored) -> Details:
 
 
 def _changed(options: Options, change: CheckChange) -> Options:
-    """Return the options with what was changed of them."""
+    """Return the options with the changes."""
     names = ("site", "sheet", "encoding", "delimiter", "dates", "hidden", "bags", "again")
     values = {name: value for name in names if (value := getattr(change, name)) is not UNSET}
     if change.sender is not UNSET:

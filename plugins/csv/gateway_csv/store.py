@@ -1,6 +1,6 @@
 """The states of imports, kept in the database so that any process can answer.
 
-Reports, details and rejected rows are sealed; all is deleted some hours after the last change.
+Reports, details and rejected rows are sealed; all are deleted some hours after the last change.
 """
 
 from collections.abc import AsyncIterator, Collection, Sequence
@@ -37,10 +37,10 @@ from gateway_csv.tables import (
     work,
 )
 
-# An import writes its progress with every chunk; one that is silent for this long has ended.
+# An import writes its progress with every chunk; one without progress for this long has ended.
 _SILENCE: Final = timedelta(minutes=2)
 _MADE: Final = ("import_id", "package_id", "row_keys")
-# What only the process at work can finish; the others are taken up again.
+# States that only the running process can finish; the others are continued after a restart.
 _ENDS_WITH_PROCESS: Final = frozenset({"request", "cli"})
 _INTERRUPTED: Final = (
     "The gateway was stopped in the middle of the import: send the file again; what was imported "
@@ -49,14 +49,14 @@ _INTERRUPTED: Final = (
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """How an import ended: with a report, or with the reason why there is none."""
+    """The result of an import: a report, or the reason why there is none."""
 
     report: ImportOut | None = None
     error: str | None = None
 
 
 class Stored(NamedTuple):
-    """An import as it is stored, opened."""
+    """A stored import, unsealed."""
 
     id: str
     account_id: str
@@ -85,7 +85,7 @@ class ImportStore:
         import_id: str | None = None,
         details: Details | None = None,
     ) -> str:
-        """Store that an import begins; returns its id. One that is stored already stays.
+        """Store that an import begins; returns its id. An existing row isn't changed.
 
         ``site`` is that of all its rows, which a caller of some sites has to see.
         """
@@ -122,7 +122,7 @@ class ImportStore:
         )
 
     async def progress(self, import_id: str, report: Report) -> bool:
-        """Store how far it is; returns whether a person asked it to stop."""
+        """Store the progress; returns whether a person requested a stop."""
         now_ms = to_epoch_ms(self._gateway.clock.now())
         async with self._gateway.database.begin() as connection:
             asked = await connection.execute(
@@ -144,7 +144,7 @@ class ImportStore:
         state: State | None = None,
         details: Details | None = None,
     ) -> None:
-        """Store how it ended: with a report, or with ``error``."""
+        """Store the result: a report, or ``error``."""
         outcome = Outcome(None if report is None else report.out(), error)
         now_ms = to_epoch_ms(self._gateway.clock.now())
         values: dict[str, Any] = {} if report is None else _counts(report)
@@ -194,7 +194,7 @@ class ImportStore:
         await self._change(import_id, **values)
 
     async def note_rejected_seen(self, import_id: str) -> None:
-        """Note that the rejected rows were fetched: they need no attention any more."""
+        """Record that the rejected rows were downloaded: they need no attention any more."""
         async with self._gateway.database.begin() as connection:
             await connection.execute(
                 update(imports)
@@ -223,7 +223,7 @@ class ImportStore:
             return [_item(self._opened(row)) for row in rows]
 
     async def get(self, caller: Caller, import_id: str) -> ProgressOut | None:
-        """Return how far an import is, if it is one that ``caller`` may see."""
+        """Return the progress of an import that ``caller`` may see."""
         found = await self.read(import_id, caller)
         return None if found is None else progress_of(found)
 
@@ -249,7 +249,7 @@ class ImportStore:
         return msgspec.json.decode(opened, type=into)
 
     async def keep_rejected(self, import_id: str, part: int, text: str) -> None:
-        """Keep a part of the file of rejected rows, sealed."""
+        """Store a part of the file of rejected rows, sealed."""
         sealed = self._gateway.sealer.seal(
             text.encode(), table="csv_rejected", row_id=f"{import_id}:{part}"
         )
@@ -304,7 +304,7 @@ class ImportStore:
         }
 
     async def keep_made(self, import_id: str, made: Sequence[Made]) -> None:
-        """Note the packages that an import made; those noted already stay as they are."""
+        """Record the packages that an import made; already recorded ones aren't changed."""
         rows = [(import_id, each.package_id, b"".join(each.keys)) for each in made]
 
         async def keep(transaction: Transaction) -> None:
@@ -313,7 +313,7 @@ class ImportStore:
         await self._gateway.database.transact(keep)
 
     async def with_rejected(self, caller: Caller) -> Sequence[Any]:
-        """Return imports that left rows out, and whose rejected rows were not fetched yet."""
+        """Return imports with rejected rows that were not downloaded yet."""
         query = select(imports.c.id, imports.c.rejected, imports.c.finished_at_ms, imports.c.site)
         async with self._gateway.database.read() as connection:
             return (
@@ -329,7 +329,7 @@ class ImportStore:
             ).all()
 
     async def delete_before(self, before: datetime) -> None:
-        """Delete imports without progress since ``before``, and all that is kept of them."""
+        """Delete imports without progress since ``before``, with all their data."""
         old = select(imports.c.id).where(imports.c.updated_at_ms < to_epoch_ms(before))
         async with self._gateway.database.begin() as connection:
             for table in (rejected, files, made_packages):
@@ -338,7 +338,7 @@ class ImportStore:
             await connection.execute(delete(imports).where(imports.c.id.in_(old)))
 
     async def delete(self, connection: AsyncConnection, import_id: str) -> None:
-        """Delete an import, and all that is kept of it."""
+        """Delete an import with all its data."""
         for table in (rejected, files, made_packages):
             await connection.execute(delete(table).where(table.c.import_id == import_id))
         await connection.execute(delete(work).where(work.c.subject == import_id))
@@ -367,7 +367,7 @@ class ImportStore:
 
 
 def progress_of(found: Stored) -> ProgressOut:
-    """Return how far an import is."""
+    """Return the progress of an import."""
     row, finished = found.row, found.row.finished_at_ms
     return ProgressOut(
         import_id=found.id,

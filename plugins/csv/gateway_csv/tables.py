@@ -22,12 +22,12 @@ known_rows: Final = Table(
     metadata,
     Column("account_id", Text, primary_key=True),
     Column("mode", Text, primary_key=True),
-    Column("row_index", LargeBinary, primary_key=True),  # blind: what the row is known by
+    Column("row_index", LargeBinary, primary_key=True),  # blind: the row's identity
     Column("import_id", Text, nullable=False),
     Column("claimed_at_ms", BigInteger, nullable=False),
-    Column("content", LargeBinary),  # blind: what the row says besides; empty: not compared
+    Column("content", LargeBinary),  # blind: the row's other content; empty: not compared
     Column("seen_at_ms", BigInteger),  # when an import had it last; empty: when it was claimed
-    Column("is_lasting", Boolean),  # known by an order id, or by prescription and date
+    Column("is_lasting", Boolean),  # identified by an order id, or by prescription and date
     Index("ix_csv_rows_claimed_at_ms", "claimed_at_ms"),
 )
 
@@ -56,18 +56,18 @@ imports: Final = Table(
     Column("created", BigInteger, nullable=False),
     Column("duplicates", BigInteger, nullable=False),
     Column("rejected", BigInteger, nullable=False),
-    Column("outcome", LargeBinary),  # sealed: the report, or why there is none
+    Column("outcome", LargeBinary),  # sealed: the report, or the reason for none
     Column("started_at_ms", BigInteger, nullable=False),
     Column("updated_at_ms", BigInteger, nullable=False),
     Column("finished_at_ms", BigInteger),
-    Column("origin", Text),  # request, upload, folder or cli; empty: before there were others
-    Column("details", LargeBinary),  # sealed: the file's name, what was said and found of it
+    Column("origin", Text),  # request, upload, folder or cli; empty: from earlier versions
+    Column("details", LargeBinary),  # sealed: the file's name, the options and the findings
     Column("repeated", BigInteger),
     Column("bagged", BigInteger),
     Column("skipped", BigInteger),
     Column("undone", BigInteger),  # packages that an undo cancelled
     Column("stop_asked", Boolean),
-    Column("rejected_seen_at_ms", BigInteger),  # when the rejected rows were fetched first
+    Column("rejected_seen_at_ms", BigInteger),  # when the rejected rows were first downloaded
     Index("ix_csv_imports_updated_at_ms", "updated_at_ms"),
     Index("ix_csv_imports_account_id", "account_id", "mode", "id"),
 )
@@ -93,8 +93,8 @@ made_packages: Final = Table(
     metadata,
     Column("import_id", Text, primary_key=True),
     Column("package_id", Text, primary_key=True),
-    Column("row_keys", LargeBinary, nullable=False),  # blind: what its rows are known by, joined
-    Column("settled_at_ms", BigInteger),  # when an undo cancelled it, or left it as it is
+    Column("row_keys", LargeBinary, nullable=False),  # blind: the identities of its rows, joined
+    Column("settled_at_ms", BigInteger),  # when an undo cancelled it, or left it unchanged
 )
 
 work: Final = Table(

@@ -1,8 +1,8 @@
-"""Taking an import back: its packages are cancelled, as long as they are only created.
+"""Undo an import: cancel its packages whose status is still ``created``.
 
-What an undo cancels may be imported again: the rows are known no longer, and their order ids are
-free. A package that has moved on stays, and so does what is known of its row: the same file again
-makes no second one.
+Cancelled rows can be imported again: their claims are deleted, and their order ids are free. A
+package with a later status stays, and so does the claim of its row: the same file makes no second
+package.
 """
 
 import asyncio
@@ -32,11 +32,11 @@ class Undo:
         self._gateway = gateway
         self._import = found
         self._caller = caller
-        # Packages of an import that was to make rows again leave the earlier ones known.
+        # An undo of an import with ``--again`` keeps the claims of earlier packages.
         self._frees_rows = not (found.details is not None and found.details.options.again)
 
     async def standing(self) -> Counter[str]:
-        """Count the import's packages by status; those that it didn't make are none of its."""
+        """Count the import's packages by status, without those that it didn't make."""
         counts: Counter[str] = Counter()
         after = ""
         while page := await self._page(after, is_settled=None):
@@ -45,9 +45,9 @@ class Undo:
         return counts
 
     async def run(self) -> int:
-        """Cancel what is only created; returns how many were cancelled this time.
+        """Cancel packages in status ``created``; returns how many were cancelled this time.
 
-        It can be begun again after a crash: what was cancelled by it counts, and only that.
+        It can be repeated after a crash: only packages that it cancelled count.
         """
         cancelled = 0
         after = ""
@@ -69,7 +69,7 @@ class Undo:
             return (await connection.execute(query)).all()
 
     async def _statuses(self, ids: Sequence[str]) -> dict[str, str]:
-        """Return the statuses of those packages that this import made: none is older than it."""
+        """Return the statuses of the packages that this import made: none is older than it."""
         async with self._gateway.database.read() as connection:
             found = await self._gateway.packages.standing(connection, self._caller, ids)
         begun = self._import.started_at
@@ -103,7 +103,7 @@ class Undo:
         )
         try:
             await self._gateway.tracking.apply(self._caller, update_of_it)
-        except Conflict:  # cancelled by a person before, or delivered in this very moment
+        except Conflict:  # cancelled by a person before, or moved at the same time
             return None
         return package_id
 

@@ -1,4 +1,4 @@
-"""A multipart body, taken apart: one file, and what it says of the columns."""
+"""Parse a multipart body: one file, and the options."""
 
 import io
 from collections.abc import Mapping
@@ -12,12 +12,12 @@ from litestar.datastructures import UploadFile
 from gateway.plugin import InvalidInput
 
 WRAPPING_BYTES: Final = 100_000
-"""What multipart adds to a file."""
+"""The overhead of multipart for a file."""
 _HOW: Final = 'Send the file as multipart/form-data, in a part called "file".'
 
 
 class Upload(NamedTuple):
-    """What was sent: the file, fields by header, the file's name if it has one, other texts."""
+    """A sent form: the file, fields by header, the file's name if any, other texts."""
 
     file: BinaryIO
     columns: dict[str, str]
@@ -26,7 +26,7 @@ class Upload(NamedTuple):
 
 
 async def upload_of(request: Request[Any, Any, Any], *, optional: bool = False) -> Upload:
-    """Take the body apart; raises ``InvalidInput`` for one that can't be.
+    """Parse the body; raises ``InvalidInput`` for an invalid one.
 
     An ``optional`` file may be left out: a form's field that was left empty is an empty file.
     """

@@ -1,4 +1,4 @@
-"""Mails when something needs a person, and when it is over."""
+"""Mails when a problem needs a person, and when it ends."""
 
 from collections.abc import Sequence
 
@@ -52,12 +52,12 @@ class Email:
 
     @hookimpl
     def health_checks(self) -> Sequence[HealthCheck]:
-        """Register the look at the mail server: for ``gateway check``, and no mail is sent."""
+        """Register the check of the mail server, which sends no mail."""
         return [HealthCheck("mail server", self._sender.health, decides_readiness=False)]
 
     @hookimpl
     def jobs(self) -> Sequence[Job]:
-        """Register the watch for what needs a person."""
+        """Register the job that watches what needs a person."""
         watch = Watch(self._settings, self._gateway)
         return [Job("email-watch", watch.run, self._settings.watch_seconds)]
 

@@ -31,7 +31,7 @@ async def add(
     site: str | None,
     account: str,
 ) -> None:
-    """Mail ADDRESS when something needs a person, and when it is over."""
+    """Mail ADDRESS when a problem needs a person, and when it ends."""
     patterns = [each.strip() for each in events.split(",") if each.strip()]
     async with session.gateway() as gateway:
         added = await Recipients(gateway).add(

@@ -47,7 +47,8 @@ class Recipients:
     ) -> Destination:
         """Add a recipient; raises ``InvalidInput`` or ``Conflict``.
 
-        ``events`` are patterns of events that are mailed one by one, beside what needs a person.
+        ``events`` are patterns of events that are mailed one by one, in addition to what needs a
+        person.
         """
         _check(address, events, attention=attention)
         site = self._site(caller, site)

@@ -1,4 +1,4 @@
-"""What goes in and out over HTTP, and the event types.
+"""Request and response bodies, and the event types.
 
 Each event goes to one recipient of mails only, never to webhooks.
 """

@@ -72,7 +72,7 @@ class Sender:
         return _ACCEPTED, None, text.encode()[:_EXCERPT_BYTES]
 
     async def health(self) -> HealthReport:
-        """Connect and log in, and send nothing; an unhealthy server is named with the reason."""
+        """Connect and log in without sending; reports an unhealthy server with the reason."""
         settings = self._settings
         if settings.is_sample:
             detail = "no mail server is set up yet: change host and from under [plugins.email]"
@@ -106,7 +106,7 @@ class Sender:
 
 
 def _failure(error: Exception) -> tuple[int | None, str, bytes]:
-    """Name a failure. The server's words may quote the address, which is a member of staff's."""
+    """Return the word for a failure. The text of the server may quote the address of a person."""
     if isinstance(error, aiosmtplib.SMTPRecipientsRefused):
         refused = error.recipients[0]
         return refused.code, "smtp_recipient_refused", refused.message.encode()[:_EXCERPT_BYTES]

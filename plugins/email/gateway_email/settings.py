@@ -21,7 +21,7 @@ class EmailSettings(
     """The mail server, and when a person is reminded.
 
     ``security``: ``starttls`` (port 587) and ``tls`` (port 465) verify the server's certificate,
-    with ``ca_file`` for an authority of one's own. ``none`` is for a server on this machine only.
+      with ``ca_file`` for a private authority. ``none`` is for a server on this machine only.
     """
 
     host: Annotated[str, Meta(min_length=1)]
@@ -47,7 +47,7 @@ class EmailSettings(
 
     @property
     def is_sample(self) -> bool:
-        """Whether the host is still the sample's: no host has a name below .example (RFC 2606)."""
+        """Whether the host is still the sample's: no real host is below .example (RFC 2606)."""
         return self.host.endswith(".example")
 
     @property

@@ -1,4 +1,4 @@
-"""The plugin's table: what was notified, until it is over. It holds no patient data."""
+"""The plugin's table: notified items, until they end. It holds no patient data."""
 
 from pathlib import Path
 from typing import Final

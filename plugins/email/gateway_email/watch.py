@@ -1,8 +1,8 @@
-"""The watch: what needs a person becomes one mail, and one more when it is over.
+"""The watch: one mail when an item needs a person, and one more when it ends.
 
-Every process with the engine runs it; the table decides which of them notifies. An item that
-ends and begins again within ``again_after_hours`` brings no second mail, so that an endpoint
-that comes and goes all night stays one mail.
+Every process with the engine runs it; the table decides which of them notifies. An item that ends
+and begins again within ``again_after_hours`` causes no second mail, so that an endpoint that fails
+and recovers all night causes one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,14 +35,14 @@ _PAGE: Final = 500
 
 
 class Watch:
-    """Compares what needs a person with what was notified."""
+    """Compares the present items with the notified ones."""
 
     def __init__(self, settings: EmailSettings, gateway: Gateway) -> None:
         self._gateway = gateway
         self._again_after = timedelta(hours=settings.again_after_hours)
 
     async def run(self) -> None:
-        """Notify the recipients of each account of what began or ended since the last run."""
+        """Notify each account's recipients of items that began or ended since the last run."""
         for account_id, recipients in (await self._recipients()).items():
             items = await self._gateway.attention.of(Caller(account_id, "live", ACTOR))
             # A mail server that is down can't be reported by mail; its own items would only
@@ -99,7 +99,7 @@ class Watch:
     async def _begin(
         self, connection: AsyncConnection, account_id: str, item: AttentionItem, now: datetime
     ) -> bool:
-        """Note that an item lasts; returns whether it is to be notified by this process."""
+        """Record that an item exists; returns whether this process has to notify."""
         now_ms = to_epoch_ms(now)
         values = {
             "site": item.site,
@@ -183,7 +183,7 @@ class Watch:
 async def _end(
     connection: AsyncConnection, account_id: str, key: tuple[str, str], now: datetime
 ) -> bool:
-    """Note that an item is over; returns whether this process is the first to see it."""
+    """Record that an item ended; returns whether this process is the first to see it."""
     kind, subject = key
     ended = await connection.execute(
         update(email_news)

@@ -160,7 +160,7 @@ def event_out(event: Event, caller: Caller, shown: Collection[str] = ()) -> Even
 
 
 def _not_sent(event: Event) -> str | None:
-    """Say why an event went to no destination, where that isn't plain from the rest."""
+    """Return why an event went to no destination, where that isn't obvious."""
     if event.not_sent is None or event.not_sent in {"late", "no_destination"}:
         return None
     return why_not_sent(event.not_sent)

@@ -1,4 +1,4 @@
-"""The route that takes orders in."""
+"""The route that accepts orders."""
 
 from typing import Final
 

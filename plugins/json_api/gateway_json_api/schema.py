@@ -67,7 +67,7 @@ class PackageOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class PrescriptionRef(msgspec.Struct, frozen=True, kw_only=True):
-    """Which prescription of a bag."""
+    """Names a prescription of a bag."""
 
     rx_number: Annotated[str, Meta(examples=["RX-8872342"])]
     fill_number: Annotated[

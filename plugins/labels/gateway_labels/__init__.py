@@ -69,12 +69,12 @@ class Labels:
 
     @hookimpl
     def extensions(self, point: str) -> Sequence[object]:
-        """Register what needs a person, and the topic that pages watch."""
+        """Register the attention source, and the topic that pages watch."""
         return extensions_of(self._service.store, point)
 
     @hookimpl
     def health_checks(self) -> Sequence[HealthCheck]:
-        """Register the line that says what is to be installed."""
+        """Register the health line with the libraries to install."""
         return [HealthCheck("labels-reader", can_read, decides_readiness=False)]
 
     @hookimpl

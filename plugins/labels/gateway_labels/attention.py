@@ -1,4 +1,4 @@
-"""What needs a person of labels: drafts that wait; and the topic that pages watch."""
+"""The attention source of labels (drafts), and the topic that pages watch."""
 
 from collections.abc import Sequence
 from typing import Final

@@ -1,8 +1,8 @@
-"""Bar codes of labels: patterns, for they follow no standard. Pure.
+"""Bar codes of labels, described by patterns, because they follow no standard. Pure.
 
-A pattern is what a code is made of: ``{rx:7}{store:4}`` is seven digits of an rx number, then four
-of a store. A part's count may be a range (``{rx:6-8}``), and everything outside of braces stands
-for itself. A part named ``rx`` is the rx number; the others are named for the reader.
+A pattern lists the parts of a code: ``{rx:7}{store:4}`` is seven digits of an rx number, then four
+of a store. A part's count may be a range (``{rx:6-8}``), and text outside of braces is literal. A
+part named ``rx`` is the rx number; the names of others are for people.
 """
 
 import re
@@ -12,19 +12,19 @@ from typing import Final, NamedTuple
 _PART: Final = re.compile(r"\{([a-z]{1,16}):(\d{1,2})(?:-(\d{1,2}))?\}")
 _MOST_CHARACTERS: Final = 120
 _MOST_DIGITS: Final = 20
-# Codes on the maker's pack: a product's number, whatever the digits look like.
+# Codes on the maker's pack: product numbers, also when their digits match a pattern.
 _OF_THE_MAKER: Final = frozenset({"EAN-13", "EAN-8", "UPC-A", "UPC-E", "ITF-14", "DataBar"})
 
 
 class CodePattern(NamedTuple):
-    """A pattern as it was written, and as it is matched."""
+    """A pattern as text, and as a regular expression."""
 
     text: str
     regex: re.Pattern[str]
 
 
 class CodeReading(NamedTuple):
-    """A pattern that fits a code, and the code's parts by name."""
+    """A matching pattern, and the code's parts by name."""
 
     pattern: str
     parts: Mapping[str, str]
@@ -36,7 +36,7 @@ class CodeReading(NamedTuple):
 
 
 def pattern_of(text: str) -> CodePattern:
-    """Return a pattern; raises ``ValueError`` with a sentence for one that can't be."""
+    """Return a pattern; raises ``ValueError`` with a sentence for an invalid one."""
     if len(text) > _MOST_CHARACTERS:
         raise ValueError(f"a pattern has at most {_MOST_CHARACTERS} characters")
     names, parts, place = [], [], 0
@@ -55,7 +55,7 @@ def pattern_of(text: str) -> CodePattern:
 
 
 def readings(text: str, patterns: Sequence[CodePattern]) -> list[CodeReading]:
-    """Return how each pattern that fits reads a code; several may."""
+    """Return the readings of a code by each matching pattern."""
     found = []
     for each in patterns:
         match = each.regex.fullmatch(text)

@@ -1,4 +1,4 @@
-"""``gateway labels …``: read a picture without keeping it, try a bar code's pattern."""
+"""``gateway labels …``: read a picture without storing it, try a bar code's pattern."""
 
 import asyncio
 import io
@@ -46,7 +46,7 @@ def _scan(settings: LabelsSettings) -> click.Command:
     async def scan(
         session: Session, *, file: BinaryIO, country: str | None, account: str, reveal: bool
     ) -> None:
-        """Read a picture of a label, and print what was found; nothing is kept or ordered."""
+        """Read a picture of a label and print its fields; stores and orders nothing."""
         need_extra()
         if not reveal:
             raise GatewayError("A label names a patient: say --reveal. Nothing of it is kept.")
@@ -87,7 +87,7 @@ def _code_of(settings: LabelsSettings) -> click.Command:
     @click.argument("text")
     @click.option("--pattern", help='Try this one, such as "{rx:7}{store:4}".')
     async def code(session: Session, *, text: str, pattern: str | None) -> None:
-        """Say how the patterns of [plugins.labels] read the bar code TEXT."""
+        """Show how the patterns of [plugins.labels] read the bar code TEXT."""
         try:
             patterns = settings.patterns() if pattern is None else (pattern_of(pattern),)
         except ValueError as error:

@@ -1,4 +1,4 @@
-"""The process that reads labels, and the sentences for what it refuses."""
+"""The process that reads labels, and the sentences for its refusals."""
 
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
@@ -54,20 +54,20 @@ class Scanned(msgspec.Struct, frozen=True):
 
 
 def is_installed(module: str) -> bool:
-    """Return whether a library of the extra ``labels`` is there."""
+    """Return whether a library of the extra ``labels`` is installed."""
     return find_spec(module) is not None
 
 
 def need_extra(installed: Callable[[str], bool] = is_installed) -> None:
-    """Raise ``MissingExtra`` unless the libraries of the extra ``labels`` are there."""
+    """Raise ``MissingExtra`` unless the libraries of the extra ``labels`` are installed."""
     if not all(map(installed, _LIBRARIES)):
         raise MissingExtra(f"Scanning labels needs more libraries: {INSTALL}, then start again.")
 
 
 async def can_read(installed: Callable[[str], bool] = is_installed) -> HealthReport:
-    """Report whether labels can be read here; if not, the line that installs what is missing.
+    """Report whether labels can be read; if not, the command that installs the libraries.
 
-    A gateway without the extra is well: each upload is answered with the same line.
+    A gateway without the extra is healthy: each upload is answered with the same command.
     """
     try:
         need_extra(installed)
@@ -79,7 +79,7 @@ async def can_read(installed: Callable[[str], bool] = is_installed) -> HealthRep
 def new_sandbox(reading_seconds: float, *, in_background: bool = True) -> WarmSandbox:
     """Return the process that reads, which starts with the first picture.
 
-    ``in_background``: it gives way to the process that serves.
+    ``in_background``: it has a lower priority than the server.
     """
     limits = msgspec.structs.replace(
         _LIMITS, silence_seconds=reading_seconds, in_background=in_background
@@ -105,6 +105,6 @@ def read_label(sandbox: WarmSandbox, picture: Any) -> Scanned:
 
 
 def decoded(items: Sequence[Any]) -> Scanned:
-    """Return what the reader yielded: one object, then the picture."""
+    """Return the reader's items: one object, then the picture."""
     said, picture = items
     return Scanned(picture=picture, **said)

@@ -1,7 +1,7 @@
-"""The pages Scan: take a picture, compare what was read with it, create the order.
+"""The pages Scan: take a picture, compare the fields with it, create the order.
 
-A person compares name, address and rx number with the label whatever the confidence; without that,
-no order is made, neither by the button nor by Enter.
+A person compares name, address and rx number with the label at any confidence; without that,
+neither the button nor Enter makes an order.
 """
 
 from collections.abc import Mapping, Sequence
@@ -186,7 +186,7 @@ class ScanPages:
             raise InvalidInput("Compare each of these with the label first.", not_seen)
         candidate = order_candidate(_order_of(form))
         result = await self._service.confirm(request.caller, scan_id, candidate)
-        orders_answer(result)  # raises where the order isn't acceptable
+        orders_answer(result)  # raises for an unacceptable order
         made = result.results[0]
         toast = (
             request.text("The order was made.")
@@ -201,7 +201,7 @@ class ScanPages:
 
 
 def _order_of(form: Query) -> dict[str, Any]:
-    """Return the order that the form says, as the JSON API takes one."""
+    """Return the order of the form, as for the JSON API."""
     order: dict[str, Any] = {
         name: value
         for name in ("patient_name", "patient_address", "patient_phone", "rx_number", "notes")
@@ -219,7 +219,7 @@ def _order_of(form: Query) -> dict[str, Any]:
 
 
 def _shown(name: FieldName, field: FoundField | None, request: PageRequest) -> dict[str, Any]:
-    """Return a field as the page shows it: its words, what was read, and how sure that is."""
+    """Return a field as the page shows it: its name, its value and its confidence."""
     text = request.text
     words = {
         "patient_name": text("Name"),

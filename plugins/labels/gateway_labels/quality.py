@@ -1,4 +1,4 @@
-"""Whether a picture is good enough, in words that help to take a better one. Pure."""
+"""The quality of a picture, in words that help to take a better one. Pure."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -19,9 +19,9 @@ _GOOD_SCORE: Final = 0.88
 
 
 def verdict_of(quality: Mapping[str, float], lines: Sequence[Mapping[str, Any]]) -> QualityOut:
-    """Return what is wrong with a picture.
+    """Return the problem of a picture.
 
-    A picture whose lines are read well is good, whatever its light.
+    A picture whose lines are read well is good in any light.
     """
     scores = [float(each["score"]) for each in lines]
     if not scores:

@@ -41,7 +41,7 @@ Refuse = Callable[[str], NoReturn]
 
 
 def read(content: bytes, refuse: Refuse) -> Iterator[Any]:
-    """Yield what a picture says, then the picture.
+    """Yield the content of a picture, then the picture.
 
     Refuses with ``kind``, ``pixels``, ``animated``, ``encrypted``, ``pages`` or ``damaged``.
     """

@@ -1,4 +1,4 @@
-"""The routes under /api/labels: send a picture, see what was read, confirm it, refuse it."""
+"""The routes under /api/labels: send a picture, show its fields, confirm it, refuse it."""
 
 from typing import Any, Final
 
@@ -37,7 +37,7 @@ from gateway_labels.service import MAX_PICTURE_BYTES, LabelService
 _SEEING: Final = ("labels.scan", REVEAL_CONTACT, REVEAL_RX)
 _WRAPPING_BYTES: Final = 100_000
 OpenService = NamedDependency[SkipValidation[LabelService]]
-"""The label service of an open gateway, as a handler asks for it."""
+"""The type of a handler's parameter for the label service."""
 OpenGatewayOf = NamedDependency[SkipValidation[Gateway]]
 
 

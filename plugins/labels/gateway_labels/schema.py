@@ -28,7 +28,7 @@ class ScanStartedOut(msgspec.Struct, frozen=True):
 
 
 class QualityOut(msgspec.Struct, frozen=True):
-    """What is wrong with a picture, and what to do; ``good`` has no advice."""
+    """The problem of a picture, and the remedy; ``good`` has no advice."""
 
     verdict: Verdict
     advice: str | None = None
@@ -55,7 +55,7 @@ class ExistingOut(msgspec.Struct, frozen=True):
 class ScanOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A scan. Boxes are in the pixels of ``picture``, of ``width`` by ``height``.
 
-    ``draft`` is an order to correct and confirm; nothing is made of it by itself. ``error`` says
+    ``draft`` is an order to correct and confirm; only a confirmation makes an order. ``error`` says
     why a picture could not be read. ``edited`` are the fields that were corrected.
     """
 
@@ -100,7 +100,7 @@ class ConfirmIn(msgspec.Struct, frozen=True):
 
 
 class ConfirmBody(msgspec.Struct, frozen=True):
-    """The same before its order is validated."""
+    """The same body before its order is validated."""
 
     order: Any
 
@@ -114,7 +114,7 @@ class Edit(msgspec.Struct, frozen=True):
 
 
 class Content(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is kept sealed of a scan."""
+    """The sealed part of a scan."""
 
     width: int = 0
     height: int = 0

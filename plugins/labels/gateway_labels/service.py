@@ -1,4 +1,4 @@
-"""What callers do with labels: send a picture, see what was read, confirm or refuse it.
+"""The service of labels: send a picture, show its fields, confirm or refuse it.
 
 Only a person's confirmation makes an order, by the same intake as every other; a scan makes one
 package at most.
@@ -58,7 +58,7 @@ _BEING_CONFIRMED: Final = "This label is being confirmed just now; look at it ag
 
 
 class LabelService:
-    """Scans of labels, as callers ask for them."""
+    """Scans of labels, for callers."""
 
     def __init__(self, gateway: Gateway, settings: LabelsSettings, work: ReadingWork) -> None:
         self._gateway = gateway
@@ -73,7 +73,7 @@ class LabelService:
         )
 
     async def upload(self, caller: Caller, upload: Upload, site: str | None) -> str:
-        """Keep a picture and have it read; returns the scan's id.
+        """Store a picture and queue it for reading; returns the scan's id.
 
         Raises ``MissingExtra``, ``InvalidInput``, ``TooLarge``, and ``RateLimited`` while too many
         wait to be read.
@@ -106,7 +106,7 @@ class LabelService:
             )
 
     async def show(self, caller: Caller, scan_id: str) -> ScanOut:
-        """Return a scan with what was read; the look is audited."""
+        """Return a scan with its fields; the view is audited."""
         row = await self.visible(caller, scan_id)
         content = self.store.content(row)
         if content.fields:
@@ -146,7 +146,7 @@ class LabelService:
         return ExistingOut(found[0].id, found[0].status) if found else None
 
     async def picture(self, caller: Caller, scan_id: str) -> bytes:
-        """Return the picture of a label that was read, as a JPEG; the look is audited."""
+        """Return the picture of a label that was read, as a JPEG; the view is audited."""
         row = await self.visible(caller, scan_id)
         content = self.store.content(row)
         found = await self.store.picture(row.id, row.picture_parts) if content.width else None
@@ -179,7 +179,7 @@ class LabelService:
         candidate: Candidate,
         idempotency: Idempotency | None = None,
     ) -> IntakeResult:
-        """Hand in the order that a person confirmed; the scan is decided once it is accepted.
+        """Submit the order that a person confirmed; the scan is decided when it is accepted.
 
         A scan that made a package already answers with that package, as a duplicate. Raises
         ``Conflict`` for one that is not read, or was refused.
@@ -191,7 +191,7 @@ class LabelService:
             raise Conflict(f"There is nothing to confirm: this label is {row.state}.")
         order = candidate.order
         if order is not None:
-            # The scan itself is what the order is known by, so that it never makes a second one.
+            # The scan's id identifies the order, so that it never makes a second one.
             changed = msgspec.structs.replace(
                 order, external_order_id=None, site=order.site or row.site
             )
@@ -201,7 +201,7 @@ class LabelService:
         submission = Submission(caller, SOURCE, (candidate,), idempotency)
         try:
             result = await self._gateway.intake.accept(submission)
-        except BaseException:  # cancelled too: the scan can be confirmed again; raised again
+        except BaseException:  # also when cancelled: the scan can be confirmed again; raised again
             await self._give_up(row)
             raise
         made = result.results[0]
@@ -212,7 +212,7 @@ class LabelService:
         return result
 
     async def _claim(self, row: Row[Any]) -> None:
-        """Let one confirmation at a time have a scan; one that was interrupted ends by itself."""
+        """Allow one confirmation of a scan at a time; an interrupted one expires."""
         now = self._gateway.clock.now()
         stale = and_(
             scans.c.package_id.is_(None), scans.c.decided_at_ms < to_epoch_ms(now - _CONFIRMING)
@@ -256,7 +256,7 @@ class LabelService:
                 self._edited.inc((edit.field,))
 
     async def refuse(self, caller: Caller, scan_id: str) -> None:
-        """Decide that no order comes of a scan; one that is refused already stays so."""
+        """Refuse a scan, so that it makes no order; refusing it again changes nothing."""
         row = await self.visible(caller, scan_id)
         if row.state in {"refused", "expired"}:
             return
@@ -312,7 +312,7 @@ def value_of(fields: list[FoundField], name: str) -> str | None:
 
 
 def edits_of(fields: list[FoundField], candidate: Candidate) -> list[Edit]:
-    """Return the fields that a person corrected, with what was read and what was confirmed."""
+    """Return the fields that a person corrected, with the read and the confirmed value."""
     order = candidate.order
     if order is None:
         return []

@@ -34,7 +34,7 @@ class LabelsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     idle_seconds: Annotated[int, Meta(ge=30, le=86400)] = 600
 
     def __post_init__(self) -> None:
-        """Raise ``ValueError`` for a pattern that can't be."""
+        """Raise ``ValueError`` for an invalid pattern."""
         for each in self.codes:
             try:
                 pattern_of(each)

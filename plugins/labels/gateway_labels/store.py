@@ -57,7 +57,7 @@ class ScanStore:
         await note_changes(connection, [change], now)
 
     async def keep_picture(self, connection: AsyncConnection, scan_id: str, content: bytes) -> int:
-        """Keep a picture in place of the one before; returns the number of its parts."""
+        """Store a picture in place of the earlier one; returns the number of its parts."""
         await self.drop_pictures(connection, [scan_id])
         starts = range(0, len(content), _PART_BYTES)
         for part, start in enumerate(starts):
@@ -121,7 +121,7 @@ class ScanStore:
             return found.all()
 
     async def count(self, caller: Caller, state: State) -> tuple[int, int | None]:
-        """Return how many scans are in a state, and since when (ms) the oldest is there."""
+        """Return how many scans are in a state, and since when (ms) the oldest has been."""
         query = select(func.count(), func.min(scans.c.created_at_ms)).where(
             *visible_to(caller, scans), scans.c.state == state
         )
@@ -136,7 +136,7 @@ class ScanStore:
             return int(await connection.scalar(query) or 0)
 
     def content(self, row: Row[Any]) -> Content:
-        """Return what was read of a scan; empty where it was erased, or isn't read yet."""
+        """Return a scan's fields; empty if they were erased, or aren't read yet."""
         if row.content is None:
             return Content()
         opened = self._gateway.sealer.unseal(bytes(row.content), table=scans.name, row_id=row.id)
@@ -170,7 +170,7 @@ class ScanStore:
         return True
 
     async def erase(self, connection: AsyncConnection, row: Row[Any], state: State) -> None:
-        """Erase a scan's picture and what was read; its row stays, without patient data."""
+        """Erase a scan's picture and fields; its row stays, without patient data."""
         await self.drop_pictures(connection, [row.id])
         await connection.execute(
             update(scans)
@@ -183,7 +183,7 @@ class ScanStore:
     async def older(
         self, states: Sequence[State], column: Any, before: datetime, limit: int
     ) -> Sequence[Row[Any]]:
-        """Return scans in ``states`` that hold something, with a time in ``column`` before."""
+        """Return unerased scans in ``states`` with an earlier time in ``column``."""
         query = (
             select(scans)
             .where(scans.c.state.in_(states), column < to_epoch_ms(before), _holds_something())

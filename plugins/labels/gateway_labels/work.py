@@ -1,4 +1,4 @@
-"""Reading pictures: a queue that survives a restart, one process that reads, and their ends."""
+"""Read pictures: a durable queue, one process that reads, and the deletion of old scans."""
 
 import asyncio
 import logging
@@ -40,7 +40,7 @@ _NOT_READ: Final = "The picture could not be read: take it again."
 
 
 class ReadingWork:
-    """Reads pending scans, one picture at a time in this process; erases what is old."""
+    """Reads pending scans, one picture at a time in this process; erases old ones."""
 
     def __init__(self, gateway: Gateway, settings: LabelsSettings) -> None:
         self._gateway = gateway
@@ -57,7 +57,7 @@ class ReadingWork:
         )
 
     async def put(self, connection: AsyncConnection, scan_id: str) -> None:
-        """Queue a picture, in the transaction that keeps it; then wake the queue."""
+        """Queue a picture, in the transaction that stores it; then wake the queue."""
         row = {"id": new_id("lbw", self._gateway.clock.now()), "subject": scan_id}
         await self.queue.put(connection, [row])
 
@@ -151,11 +151,11 @@ class ReadingWork:
             )
 
     async def end_idle(self) -> None:
-        """End the process that reads, once no picture came for a while."""
+        """End the process that reads after a time without pictures."""
         await asyncio.to_thread(self.sandbox.end_if_idle, self._settings.idle_seconds)
 
     async def tidy(self) -> None:
-        """Fail what was given up, erase drafts that no one confirmed, and old pictures."""
+        """Mark dead letters as failed, erase unconfirmed drafts and old pictures."""
         now, settings, store = self._gateway.clock.now(), self._settings, self._store
         for row in await store.older(_READING, scans.c.created_at_ms, now - _GIVEN_UP, _AT_ONCE):
             await self._fail(row, _NOT_READ)

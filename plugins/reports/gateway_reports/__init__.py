@@ -53,12 +53,12 @@ class Reports:
 
     @hookimpl
     def jobs(self) -> Sequence[Job]:
-        """Register the hourly look for returns."""
+        """Register the hourly job that announces returns."""
         return [Job("reports-returns", self._returns.announce, EVERY_SECONDS)]
 
     @hookimpl
     def extensions(self, point: str) -> Sequence[object]:
-        """Count the returns that are due among what needs a person."""
+        """Register due returns as an attention source."""
         if point != ATTENTION:
             return ()
         return [AttentionSource("returns", "packages.read", self._returns.attention)]

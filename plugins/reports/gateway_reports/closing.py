@@ -1,4 +1,4 @@
-"""Closing a day: its figures are kept as they were, with who closed it and why it differs."""
+"""Close a day: store its figures, with the person and the note about differences."""
 
 from datetime import datetime
 from typing import Final
@@ -32,7 +32,7 @@ _WORD: Final = {"short": "too little", "over": "too much", "not_reported": "not 
 
 
 class ClosedDay(msgspec.Struct, frozen=True, kw_only=True):
-    """A closed day: what was added up then."""
+    """A closed day with its figures at that time."""
 
     closed_at: datetime
     closed_by: str
@@ -80,7 +80,7 @@ class Closing:
         self._decoder = _DECODER(_Figures)
 
     async def close(self, caller: Caller, day: SiteDay, note: str = "") -> ClosedDay:
-        """Keep a day's figures.
+        """Store a day's figures.
 
         Raises ``Conflict`` for a day that is closed, or has packages with drivers while it lasts,
         and ``InvalidInput`` without a note where money differs.

@@ -122,7 +122,7 @@ async def day_report(
     site: str | None,
     account: str,
 ) -> None:
-    """Show what drivers were to collect on a day, and what they did."""
+    """Show the money that drivers had to collect on a day, and what they collected."""
     if close and reopen:
         raise GatewayError("Say --close or --reopen, not both.")
     async with session.gateway() as gateway:

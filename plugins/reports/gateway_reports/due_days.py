@@ -1,9 +1,9 @@
-"""From which day a bag counts and when it goes back: read from each order once, and remembered.
+"""The first day of a bag and the day of its return, read from each order once and cached.
 
-An order is sealed, so that a list of all that is undelivered would open each of them every time.
-What an order says of this changes with ``package.updated`` alone, whose events are looked at
-before anything remembered is used; those of the last minute always, since a transaction of
-another process may have ended late.
+An order is sealed, so a list of all undelivered bags would have to unseal each of them every time.
+These days change only with ``package.updated``, whose events are checked before the cache is used;
+those of the last minute are always checked, because a transaction of another process may have ended
+late.
 """
 
 from collections import OrderedDict
@@ -26,14 +26,14 @@ _CHANGED: Final = "package.updated"
 
 
 class Due(NamedTuple):
-    """Days of the site: the earliest fill, and the one by which the bag goes back."""
+    """Days of the site: the earliest fill, and the day of the return."""
 
     filled_on: date
     due_on: date
 
 
 class DueDays:
-    """What is remembered, by account and package; of each about 200 bytes."""
+    """The cache by account and package, about 200 bytes each."""
 
     def __init__(self, gateway: Gateway, settings: ReportsSettings, actor: str) -> None:
         self._gateway = gateway
@@ -64,12 +64,12 @@ class DueDays:
     async def _forget_changed(
         self, connection: AsyncConnection, caller: Caller, kept: dict[str, Due]
     ) -> None:
-        """Forget the packages whose orders changed since the last look."""
+        """Drop the packages whose orders changed since the last check."""
         account, mode = caller.account_id, caller.mode
         now = self._gateway.clock.now()
         since = self._looked_at.get((account, mode))
         self._looked_at[account, mode] = now
-        if since is None:  # nothing of theirs is remembered yet
+        if since is None:  # no package of the account is cached yet
             return
         changes = await self._gateway.events.page(
             connection,

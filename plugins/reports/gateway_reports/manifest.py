@@ -1,4 +1,4 @@
-"""What a driver takes along: name, address, phone, signature, copay. No drug and no rx number.
+"""A driver's manifest: name, address, phone, signature, copay. No drug and no rx number.
 
 The layouts are the columns that route planners import; each has the whole address in one column.
 """

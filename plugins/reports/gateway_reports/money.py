@@ -1,7 +1,7 @@
-"""A day's money: what was to be collected at the doors of a site, and what was, to the cent.
+"""A day's money: the due and the collected amounts of a site, to the cent.
 
 A package counts on the day it was delivered, by the driver's clock. Money that was reported with
-another event of that day (paid at an attempt, say) counts, too.
+another event of that day (such as an attempt) counts, too.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,7 +40,7 @@ class DriverMoney(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """A package whose money isn't what was due; ``collected`` is ``None`` if not reported."""
+    """A package whose collected amount differs; ``collected`` is ``None`` if not reported."""
 
     package_id: str
     driver_id: str
@@ -83,7 +83,7 @@ async def day_money(gateway: Gateway, caller: Caller, day: SiteDay) -> DayMoney:
 def added_up(
     events: Sequence[Event], packages: Mapping[str, Package], *, still_out: int = 0
 ) -> DayMoney:
-    """Add up the events of a day that may bring money. Pure."""
+    """Add up the money of a day's events. Pure."""
     due: dict[str, Decimal] = {}
     collected: dict[str, Decimal] = {}
     driver: dict[str, str] = {}

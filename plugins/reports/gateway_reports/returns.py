@@ -1,4 +1,4 @@
-"""Bags that go back to stock: which are due, announced once each, and counted for attention."""
+"""Bags that go back to stock: the due ones, each announced once, counted for attention."""
 
 from bisect import bisect_right
 from collections.abc import Collection, Sequence
@@ -30,7 +30,7 @@ from gateway_reports.tables import announced_returns
 
 RETURN_DUE: Final = "package.return_due"
 EVERY_SECONDS: Final = 3600.0
-# Not delivered and not back: the bag is somewhere. A failed one is here until a person saw to it.
+# Not delivered and not back. A failed one counts until a person has handled it.
 _UNDELIVERED: Final[tuple[Status, ...]] = (
     "created",
     "ready",
@@ -91,7 +91,7 @@ class ReturnDue(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Bag(NamedTuple):
-    """What is said of a due bag; ``today`` is the day of its site."""
+    """A due bag; ``today`` is the day of its site."""
 
     site: str | None
     status: Status
@@ -185,7 +185,7 @@ class Returns:
     async def attention(self, caller: Caller) -> Sequence[AttentionItem]:
         """Count the announced returns that are still to be made, site by site.
 
-        Pages ask this often: the job looks through the packages, once an hour.
+        Pages call this often, so the job reads the packages, once an hour.
         """
         async with self._gateway.database.read() as connection:
             counted = await self._announced(connection, caller)
@@ -274,7 +274,7 @@ class Returns:
 
 
 def _is_waiting(bags: Subquery) -> ColumnElement[bool]:
-    """Match what isn't delivered, and of what needs a person what failed: no bag twice."""
+    """Match undelivered packages, and failed ones that need a person; each bag once."""
     return or_(bags.c.list == 0, bags.c.status == "failed")
 
 

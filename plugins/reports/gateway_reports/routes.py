@@ -29,7 +29,7 @@ _MOST_DAYS_AHEAD: Final = 365
 
 
 class Reports(NamedTuple):
-    """What the routes work with."""
+    """The services of the routes."""
 
     gateway: Gateway
     closing: Closing

@@ -1,4 +1,4 @@
-"""What goes in and out over HTTP."""
+"""Request and response bodies."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -42,8 +42,8 @@ class DayIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 class DayOut(msgspec.Struct, frozen=True, kw_only=True):
     """A day's money.
 
-    ``money`` is as it is now; ``closed`` is what was kept when the day was closed, and
-    ``changed_since`` says that the two differ.
+    ``money`` has the present figures; ``closed`` those from when the day was closed, and
+    ``changed_since`` is true when they differ.
     """
 
     site: str | None

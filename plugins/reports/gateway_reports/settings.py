@@ -14,8 +14,9 @@ class ReportsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     """When an undelivered bag goes back to stock.
 
     ``return_days`` count from the earliest fill date of the bag, or from the order. With
-    ``business_days`` Saturdays and Sundays don't count. ``payers`` are the days of payers that
-    want others; the payer is the value of ``payer_metadata`` in the order's metadata, in any case.
+    ``business_days`` Saturdays and Sundays don't count. ``payers`` are the days of payers with
+    their own number; the payer is the value of ``payer_metadata`` in the order's metadata, in any
+    case.
     """
 
     return_days: _Days = 10

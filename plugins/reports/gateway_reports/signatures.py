@@ -1,7 +1,7 @@
 """The signature log that insurers ask for: who took which prescription, when, where and how.
 
-One line for each fill of a prescription that is asked for. It says what was recorded at the door,
-by the driver's clock, in the site's time; what is missing is said, never guessed.
+One line for each fill of a requested prescription. It has what was recorded at the door, by the
+driver's clock, in the site's time; missing values are marked, never guessed.
 """
 
 import hashlib
@@ -28,14 +28,14 @@ from gateway_reports.money import DELIVERED
 
 MAX_NUMBERS: Final = 500
 MARK: Final = "\ufeff"
-"""Begins a file: Excel takes it for UTF-8 then."""
+"""The beginning of a file, by which Excel recognises UTF-8."""
 _MAX_LENGTH: Final = 100
 _MAX_FILLS: Final = 100
 _BY_RX: Final = "rx_number"
 
 
 class SignatureLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One fill. ``delivered_at`` is local time with its offset; ``signed`` says what proves it.
+    """One fill. ``delivered_at`` is local time with its offset; ``signed`` is the kind of proof.
 
     ``result``: ``delivered``, the package's status, ``erased`` where the record is past its age,
     or ``not_found``. ``unsigned_reason`` is what was recorded instead of a signature,
@@ -104,7 +104,7 @@ async def signature_log(
 ) -> SignatureLog:
     """Return the log of a list of rx numbers, in its order.
 
-    ``since`` and ``until`` are days on which it was delivered, both included. What is shown is
+    ``since`` and ``until`` are days on which it was delivered, both included. The shown records are
     audited as an export.
     """
     found: list[tuple[str, list[Package]]] = []
@@ -202,7 +202,7 @@ def _line(
 
 
 def _report_of(event: Event) -> DeliveryUpdate:
-    """Return the report that an event came from, as far as rules of places look at it."""
+    """Return the report of an event, with the fields that rules of places check."""
     proof = event.data.get("proof")
     return DeliveryUpdate(
         package_id=event.subject,

@@ -1,4 +1,4 @@
-"""Which day and site a report is of, and the days that bags may stay undelivered."""
+"""The day and site of a report, and the days that bags may stay undelivered."""
 
 from collections.abc import Sequence
 from datetime import date, timedelta

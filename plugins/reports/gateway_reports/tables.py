@@ -9,8 +9,8 @@ from gateway.plugin import PluginTables, SealedColumn
 
 metadata: Final = MetaData()
 
-# A closed day. ``site`` is empty where an account has none. ``figures`` are sealed: what was added
-# up at that moment, and the note. ``closed_by`` names the person or key.
+# A closed day. ``site`` is empty where an account has none. ``figures`` are sealed: the sums at
+# that time, and the note. ``closed_by`` names the person or key.
 closed_days: Final = Table(
     "reports_days",
     metadata,

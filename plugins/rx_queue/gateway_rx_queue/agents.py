@@ -1,4 +1,4 @@
-"""When each agent last asked for work, noted at most every fifteen seconds."""
+"""When each agent last asked for jobs, stored at most every fifteen seconds."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -20,7 +20,7 @@ from gateway.plugin import (
 from gateway_rx_queue.tables import rx_agents
 
 TOPIC: Final = "agents"
-"""What the list of agents refreshes by."""
+"""The topic by which the list of agents refreshes."""
 
 _EVERY_SECONDS: Final = 15.0
 _MOST: Final = 50
@@ -31,7 +31,7 @@ _KEY: Final = ("account_id", "mode", "actor")
 
 
 class AgentSeen(NamedTuple):
-    """An agent: its key, the key's name and site, when it last asked for work."""
+    """An agent: its key, the key's name and site, when it last asked for jobs."""
 
     actor: str
     name: str
@@ -40,14 +40,14 @@ class AgentSeen(NamedTuple):
 
 
 class Agents:
-    """Notes and lists agents. One per process."""
+    """Records and lists agents. One per process."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._noted: dict[tuple[str, str, str], float] = {}
 
     async def note(self, caller: Caller) -> None:
-        """Note that an agent asks for work."""
+        """Record that an agent asks for jobs."""
         key = (caller.account_id, caller.mode, caller.actor)
         now = self._gateway.clock.monotonic_seconds()
         if now - self._noted.get(key, now - _EVERY_SECONDS) < _EVERY_SECONDS:
@@ -76,7 +76,7 @@ class Agents:
             await note_changes(connection, [change], at)
 
     async def of(self, caller: Caller) -> Sequence[AgentSeen]:
-        """Return the agents that asked this week, the latest first: of one's sites, or of all."""
+        """Return this week's agents, the latest first, of some sites or of all."""
         since_ms = to_epoch_ms(self._gateway.clock.now() - _SHOWN)
         everywhere = msgspec.structs.replace(caller, sites=None)
         query = (

@@ -27,10 +27,10 @@ from gateway_rx_queue.schema import State
 from gateway_rx_queue.store import JobStore, StoredJob
 
 TOPIC: Final = "prescriptions"
-"""What pages of the queue refresh by."""
+"""The topic by which pages of the queue refresh."""
 
 Shown = Literal["identity", "rx"]
-"""A group of fields that a reader is shown in full."""
+"""A group of fields that a reader sees in full."""
 
 _ALL_GROUPS: Final[tuple[Shown, ...]] = ("identity", "rx")
 _PUBLISHED: frozenset[State] = frozenset(
@@ -86,7 +86,7 @@ class Changes:
         return changed
 
     def replace(self, old: StoredJob, new_id: str, account_id: str, actor: str) -> None:
-        """Link a rejected job with the one that was sent again; its external id is free then."""
+        """Link a rejected job with its replacement; its external id becomes free."""
         self._replaced.append((old.id, new_id))
         self._history.append(
             HistoryRow(
@@ -133,7 +133,7 @@ class Changes:
         return published
 
     def _decided(self) -> list[str]:
-        """Return the jobs that leave review: what reviewers typed for them is no draft any more."""
+        """Return the jobs that leave review, whose drafts are deleted."""
         changed = self._changed.values()
         return [
             was.id for was, now in changed if was.state == "excepted" and was.state != now.state
@@ -159,8 +159,8 @@ def audit_entry(
 ) -> AuditEntry:
     """Return the audit entry of an actor who read or changed a job.
 
-    ``reader`` is the caller who is shown it, in full or masked; ``fields`` are the groups that
-    are shown in full, where those aren't all that the reader may see.
+    ``reader`` is the caller who sees it, in full or masked; ``fields`` are the groups shown in
+    full, if those aren't all that the reader may see.
     """
     keys = gateway.packages.keys_of(job.account_id, patient_id=job.patient_id)
     if reader is not None:

@@ -1,4 +1,4 @@
-"""Which jobs a caller's claim may take, and who has queued jobs."""
+"""The claims of a caller's scope, and the scopes with queued jobs."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ def within(scope: Scope) -> list[ColumnElement[bool]]:
 
 
 class Claims:
-    """Takes jobs for writers, by statements that are built once: of an account, or of one site."""
+    """Claims jobs for writers, of an account or of one site, by statements that are built once."""
 
     def __init__(self, queue: WorkQueue) -> None:
         self._queue = queue
@@ -56,7 +56,7 @@ class Claims:
 
 
 async def scopes_with_work(connection: AsyncConnection) -> list[Scope]:
-    """Return every account and mode that has queued jobs, one look at the index for each."""
+    """Return every account and mode with queued jobs, by one index look-up for each."""
     scopes: list[Scope] = []
     query = (
         select(rx_jobs.c.account_id, rx_jobs.c.mode)

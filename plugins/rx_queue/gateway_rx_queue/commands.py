@@ -215,7 +215,7 @@ def _recall(settings: RxQueueSettings) -> click.Command:
         account: str,
         test_mode: bool,
     ) -> None:
-        """Take a prescription back: it is rejected, or flagged while it is being written."""
+        """Withdraw a prescription: it is rejected, or flagged while it is being written."""
         async with session.gateway() as gateway:
             who = Reviewer(_caller(session, account, test_mode))
             job = await RxService(gateway, settings).review.recall(who, queue_id, reason)
@@ -225,7 +225,7 @@ def _recall(settings: RxQueueSettings) -> click.Command:
 
 
 def _correction(text: str) -> tuple[str, Any]:
-    """Read ``field=value``; a value is JSON where that makes a number, and text otherwise."""
+    """Read ``field=value``; a value that is a JSON number is a number, otherwise text."""
     field, separator, value = text.partition("=")
     if not separator:
         problem = Problem("write it as medication.din=02242705", field="--set")

@@ -1,4 +1,4 @@
-"""What a reviewer typed for a job and hasn't decided yet: sealed, theirs alone, until then."""
+"""A reviewer's undecided input for a job: sealed, for this reviewer alone."""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
@@ -25,10 +25,10 @@ _MOST_BYTES: Final = 32 * 1024
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A reviewer's draft: texts by dotted field name as they were typed, valid or not.
+    """A reviewer's draft: typed texts by dotted field name, valid or not.
 
-    ``seen`` are the reasons that they found right as they are: the field's name, or the code of
-    a reason without a field. ``confirm`` are codes of new reasons that they accept.
+    ``seen`` are the reasons that the reviewer confirmed without a correction: the field's name, or
+    the code of a reason without a field. ``confirm`` are codes of new reasons that they accept.
     """
 
     fields: Annotated[
@@ -64,7 +64,7 @@ class DraftStore:
     async def keep(
         self, connection: AsyncConnection, job_id: str, actor: str, draft: Draft, now: datetime
     ) -> None:
-        """Keep a draft in place of the last one; an empty one is none."""
+        """Store a draft in place of the last one; an empty one is deleted."""
         if draft == NO_DRAFT:
             await connection.execute(delete(rx_drafts).where(*_own(job_id, actor)))
             return

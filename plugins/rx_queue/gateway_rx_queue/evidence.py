@@ -1,4 +1,4 @@
-"""What a reviewer compares a prescription with: candidates, and what was filled before."""
+"""The evidence for a review: candidates, and earlier fills."""
 
 from datetime import date, tzinfo
 from typing import Final
@@ -40,14 +40,14 @@ class FillOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class EvidenceOut(msgspec.Struct, frozen=True, kw_only=True):
-    """What to compare with: candidates in the order of the reasons, fills newest first."""
+    """The evidence: candidates in the order of the reasons, fills newest first."""
 
     candidates: tuple[CandidateOut, ...]
     fills: tuple[FillOut, ...]
 
 
 class EvidenceReader:
-    """Reads it for one job."""
+    """Reads the evidence for one job."""
 
     def __init__(self, gateway: Gateway, store: JobStore, cases: RuleContextReader) -> None:
         self._gateway = gateway
@@ -55,7 +55,7 @@ class EvidenceReader:
         self._cases = cases
 
     async def of(self, job: Job) -> EvidenceOut:
-        """Return what to compare a job with. The caller checks who may see it, and notes it."""
+        """Return the evidence for a job. The caller checks the permission, and audits the view."""
         labels = candidates_of(job)
         numbers = [*labels, *filter(None, [job.content.prescription.medication.din])]
         fills = {

@@ -75,7 +75,7 @@ ALLERGY_GROUPS: Final = "rx_queue.allergy_groups"
 """The extension point of :class:`AllergyGroup` records."""
 
 Finding = Reason | NotChecked | Checked
-"""What a rule returns: a reason for review, or what it could not check, or what it read."""
+"""A rule's finding: a reason for review, a check that wasn't possible, or what it read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +110,10 @@ class RxCase:
 class RxRule:
     """Reviews prescriptions before they are stored.
 
-    ``review(cases)`` returns, for each case in order, the reasons for review, and a
-    ``NotChecked`` for what it could not check; an empty sequence means checked and fine. The
-    deadline is 2 seconds for all cases. When the rule raises or exceeds the deadline, its cases
-    are held for review with the reason ``rule_failed``.
+    ``review(cases)`` returns, for each case in order, the reasons for review, and a ``NotChecked``
+    for a check that wasn't possible; an empty sequence means checked and fine. The deadline is 2
+    seconds for all cases. When the rule raises or exceeds the deadline, its cases are held for
+    review with the reason ``rule_failed``.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The routes of a prescription's files: the pages of the fax that it came on."""
+"""The routes of a prescription's files: its fax pages."""
 
 from typing import Annotated, Any, Final
 
@@ -35,7 +35,7 @@ class FaxPageIn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FaxPageKeptOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A page that was kept; an image has a width and height in pixels, a PDF pages."""
+    """A stored page; an image has a width and height in pixels, a PDF pages."""
 
     file_id: str
     url: str
@@ -48,7 +48,7 @@ class FaxPageKeptOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
 
 class FaxPageOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A page as it is kept."""
+    """A stored page."""
 
     file_id: str
     url: str

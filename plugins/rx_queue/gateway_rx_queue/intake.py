@@ -75,7 +75,7 @@ class RxIntake:
     async def accept(
         self, caller: Caller, candidates: Sequence[Candidate], idempotency: Idempotency | None
     ) -> SubmissionResult:
-        """Store prescriptions; each is judged on its own.
+        """Store prescriptions; each is accepted or refused alone.
 
         Raises ``Conflict`` while the first request with the same idempotency key is still
         running, ``IdempotencyKeyReused`` when it came with another body.
@@ -256,7 +256,7 @@ def _weight(submission: Submission) -> int:
 
 
 def with_judgement(job: Job, case: RxCase, judgement: Judgement) -> Job:
-    """Return the job with what the rules found; with a reason it is ``excepted``."""
+    """Return the job with the rules' findings; with a reason it is ``excepted``."""
     content = job.content.judged(judgement.reasons, judgement.checks, case.drug)
     state: State = "excepted" if judgement.reasons else job.state
     return msgspec.structs.replace(job, state=state, content=content)
@@ -278,7 +278,7 @@ def _resent(before: Sequence[StoredJob], jobs: Sequence[Job]) -> tuple[Job, ...]
 def _known_result(
     index: int, job: Job, known: Sequence[StoredJob], states: dict[str, State]
 ) -> ResultOut:
-    """Return the stored jobs as a duplicate, or a conflict when theirs is another content."""
+    """Return the stored jobs as a duplicate, or a conflict when their content differs."""
     if known[0].site != job.site:
         problem = Problem(
             "another site's prescription has this external_id; put the site into the id",

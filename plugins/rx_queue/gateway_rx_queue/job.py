@@ -49,7 +49,7 @@ class JobContent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The content of a job: all its patient data, stored encrypted as one.
 
     ``checks`` are the rules' reports in their stored form, ``drug`` is the catalog's entry of the
-    DIN, ``flags`` are codes of what a person has to know of a job that isn't under review.
+    DIN, ``flags`` are codes of facts that a person has to know about a job that isn't under review.
     """
 
     prescription: Prescription
@@ -66,7 +66,7 @@ class JobContent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def reports(self) -> tuple[RuleReport, ...]:
-        """What each rule checked, or why it couldn't."""
+        """The report of each rule: what it checked, or why it couldn't."""
         return unpacked(self.checks) or self.reports_before
 
     def report_of(self, rule: str) -> RuleReport | None:
@@ -84,7 +84,7 @@ class JobContent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def judged(
         self, reasons: tuple[Reason, ...], checks: tuple[str, ...], drug: Drug | None
     ) -> "JobContent":
-        """Return the content with what the rules found, instead of what they found before."""
+        """Return the content with the rules' new findings in place of the earlier ones."""
         return msgspec.structs.replace(
             self, reasons=reasons, checks=checks, reports_before=(), drug=drug
         )
@@ -149,7 +149,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EarlierJob(NamedTuple):
-    """What the rules need of a patient's earlier job."""
+    """The data of a patient's earlier job that the rules need."""
 
     id: str
     submission_id: str
@@ -162,7 +162,7 @@ class EarlierJob(NamedTuple):
 
     @classmethod
     def of(cls, job: Job) -> Self:
-        """Return a job as the next one of its patient sees it."""
+        """Return a job as an earlier one of its patient's next."""
         return cls(
             job.id,
             job.submission_id,
@@ -192,6 +192,6 @@ def patient_identity(site: str | None, patient: Patient) -> str | None:
 
 
 def drug_code(prescription: Prescription) -> str | None:
-    """Return the number that the drug goes by, if there is one."""
+    """Return the drug's number, if there is one."""
     drug = prescription.medication
     return drug.din or drug.npn or drug.pin

@@ -100,7 +100,7 @@ class Leasing:
         return job
 
     async def report_all(self, reports: Sequence[Report]) -> Sequence[Job | GatewayError]:
-        """Settle several reports; returns, for each, the changed job or why there is none."""
+        """Settle several reports; returns, for each, the changed job or the error."""
         answers: list[Job | GatewayError] = []
         for answer in await asyncio.gather(
             *(self._batcher.submit(each) for each in reports), return_exceptions=True
@@ -148,7 +148,7 @@ class Leasing:
     async def _served(
         self, transaction: Transaction, batch: Sequence[Ask], reports: Mapping[int, Report]
     ) -> tuple[dict[int, Any], Published]:
-        """Settle reports, then hand jobs out; returns the answers by place."""
+        """Settle reports, then lease jobs; returns the answers by place."""
         answers: dict[int, Any] = {}
         ids = {each.job_id for each in reports.values()}
         jobs = await self._store.locked(transaction, ids) if ids else {}
@@ -227,7 +227,7 @@ class Leasing:
         state: State = "completed" if job.approved_by is None else "resolved"
         flags = []
         if din is not None and not is_drug_number(din):
-            din = None  # a writer's text: it may say anything
+            din = None  # a writer's text may contain anything
             flags.append(INVALID_DIN)
         elif din is not None and din != drug_code(job.content.prescription):
             flags.append(events.ANOTHER_DIN)
@@ -290,10 +290,10 @@ def _bytes(report: Report) -> bytes:
 
 
 def _code(reason: str | None) -> str | None:
-    """Return a reason that is a code; free text may name a patient and stays encrypted."""
+    """Return a reason if it is a code; free text may name a patient and stays encrypted."""
     return reason if reason is not None and _CODE.fullmatch(reason) else None
 
 
 def _places(jobs: Any) -> list[Scope]:
-    """Return the scopes in which these jobs may have released work."""
+    """Return the scopes in which these jobs may have made others claimable."""
     return [Scope(job.account_id, job.mode, job.site) for job in jobs]

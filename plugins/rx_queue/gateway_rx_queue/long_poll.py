@@ -1,6 +1,6 @@
 """Long polls of agents: woken by commits of this process, and by one poll of the database.
 
-However many agents wait, an idle gateway polls the database once a second for each account,
+For any number of waiting agents, an idle gateway polls the database once a second for each account,
 mode and site with a waiting agent. That poll finds the commits of other processes.
 """
 
@@ -78,7 +78,7 @@ class LongPoll:
             self._looking.cancel()
 
     async def _look(self) -> None:
-        """Poll for work while an agent waits."""
+        """Poll for due jobs while an agent waits."""
         while self._waiting:
             await asyncio.sleep(self._look_every_seconds)
             scopes = {scope for scope, woken in self._waiting if not woken.done()}

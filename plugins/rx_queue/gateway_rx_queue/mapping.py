@@ -207,7 +207,7 @@ def job_detail_out(
     now: datetime,
     caller: Caller,
 ) -> Any:
-    """Map a job to its full response, as JSON in which ``caller`` sees what it may."""
+    """Map a job to its full response, as JSON masked for ``caller``."""
     content = job.content
     whole = JobDetailOut(
         **_state_fields(job, now),

@@ -123,7 +123,7 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class NotChecked(msgspec.Struct, frozen=True):
-    """A rule's statement that it could not check something, and why.
+    """A rule's statement that a check wasn't possible, and the reason.
 
     ``why`` may contain patient data: it is stored encrypted, and shown like ``Reason.message``.
     """
@@ -132,7 +132,7 @@ class NotChecked(msgspec.Struct, frozen=True):
 
 
 class Checked(msgspec.Struct, frozen=True):
-    """A rule's statement of what it read, where it found no reason for review."""
+    """A rule's statement of what it read, when it found no reason for review."""
 
     what: str
 

@@ -1,4 +1,4 @@
-"""The queue at a glance: how many in which state, how long they wait, who holds a lease.
+"""The overview of the queue: counts by state, waiting times, holders of leases.
 
 Counts stop at a thousand, so that a backlog of any length costs the same.
 """
@@ -17,17 +17,17 @@ from gateway_rx_queue.tables import APPROVED, rx_history, rx_jobs
 
 MOST_COUNTED: Final = 1000
 OPEN_STATES: Final[tuple[State, ...]] = ("queued", "writing", "excepted")
-# Reviews of prescriptions that came in longer ago are not counted as today's.
+# Reviews of prescriptions that arrived earlier than this are not counted as today's.
 _LOOKED_BACK_MS: Final = 7 * 86_400_000
 _ID_SHIFT: Final = 80
 _ID: Final = "rxq"
 
 
 class StateCount(NamedTuple):
-    """How many jobs are in a state: unfinished ones all, finished ones since ``since``.
+    """The number of jobs in a state: all unfinished ones, finished ones since ``since``.
 
-    ``has_more``: there are more than were counted. ``oldest_at`` is when the first of the
-    unfinished ones came in.
+    ``has_more``: there are more than were counted. ``oldest_at`` is when the first unfinished one
+    arrived.
     """
 
     state: State
@@ -68,9 +68,9 @@ class Overview:
         return StateCount(state, min(len(rows), MOST_COUNTED), len(rows) > MOST_COUNTED, oldest)
 
     async def decided(self, caller: Caller, since: datetime, limit: int) -> tuple[list[Job], int]:
-        """Return jobs that reviewers approved or rejected since then, latest first, and how many.
+        """Return jobs that were approved or rejected since then, latest first, and their number.
 
-        Of those that were rejected, what came in during the last week.
+        Rejected ones only if they arrived during the last week.
         """
         since_ms = to_epoch_ms(since)
         columns = rx_jobs.c
@@ -118,5 +118,5 @@ class Overview:
 
 
 def _first_id(at_ms: int) -> str:
-    """Return the smallest id of a job of this moment."""
+    """Return the smallest id of a job of this time."""
     return f"{_ID}_{max(0, at_ms) << _ID_SHIFT:032x}"

@@ -1,6 +1,6 @@
 """What needs a person: prescriptions that wait too long for review, or for the agent.
 
-Counted by site, without a look at what is in them. The agent has a line in ``gateway status``.
+They are counted by site, without unsealing them. The agent has a line in ``gateway status``.
 """
 
 from collections import Counter
@@ -34,16 +34,16 @@ from gateway_rx_queue.tables import JOBS, rx_history, rx_jobs
 PERMISSION: Final = "rx.read"
 AGENT_SILENT_AFTER: Final = timedelta(minutes=15)
 _QUEUED_COMMAND: Final = "gateway rx list --status queued"
-# Changes among which the last lease is looked for: there is no index of leases.
+# The number of changes that are searched for the last lease, because leases have no index.
 _RECENT_CHANGES: Final = 1000
-# The reasons of so many prescriptions are counted; of more, none are said.
+# Up to this number of prescriptions their reasons are counted; for more, none are shown.
 _MOST_OPENED: Final = 20
 _MOST_KEPT: Final = 500
 _MOST_REASONS: Final = 3
 _NO_REASONS: Final[Counter[str]] = Counter()
 
 
-# What the check of the agents says: where none leased lately, and where one did.
+# The sentences of the check of agents: without a recent lease, and with one.
 _IDLE: Final = (
     _("no agent leased lately; nothing waits for one"),
     _("an agent leased {leased}; nothing waits for one"),
@@ -118,14 +118,14 @@ class Reminders:
         self._opened: dict[str, tuple[int, str | None, frozenset[str]]] = {}
 
     def sources(self) -> Sequence[AttentionSource]:
-        """Return the sources; that of the agent only where one writes."""
+        """Return the sources; that of the agent only if the writer is an agent."""
         review = AttentionSource("rx-review", PERMISSION, self.review)
         if self._settings.writer != AGENT:
             return [review]
         return [review, AttentionSource("rx-agent", PERMISSION, self.agent)]
 
     def checks(self) -> Sequence[HealthCheck]:
-        """Return the check of the agents, where one writes."""
+        """Return the check of the agents, if the writer is an agent."""
         if self._settings.writer != AGENT:
             return []
         return [HealthCheck("rx-agents", self.agents_health, decides_readiness=False)]
@@ -211,9 +211,9 @@ class Reminders:
     async def _reasons(
         self, connection: AsyncConnection, found: Sequence[ColumnElement[bool]]
     ) -> Mapping[str | None, Counter[str]]:
-        """Return how often each reason is among the prescriptions of a site, where they are few.
+        """Return the count of each reason among a site's prescriptions, if they are few.
 
-        They are in the sealed content, which is opened again only when the list is another.
+        They are in the sealed content, which is unsealed again only when the list changes.
         """
         few = select(rx_jobs.c.id, rx_jobs.c.version).where(*found).limit(_MOST_OPENED + 1)
         listed = {row.id: row.version for row in await connection.execute(few)}

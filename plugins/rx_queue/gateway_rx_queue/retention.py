@@ -1,8 +1,8 @@
 """Retention: erases the content of finished jobs by age, and later deletes their rows.
 
-Erasure replaces the encrypted content by an empty one and removes the patient's blind indexes;
-id, state, times and history stay, and so does the index that recognizes the same submission.
-Unfinished jobs stay, whatever their age.
+Erasure replaces the encrypted content by an empty one and removes the patient's blind indexes; id,
+state, times and history stay, and so does the index that recognizes the same submission. Unfinished
+jobs stay at any age.
 """
 
 import asyncio

@@ -33,18 +33,18 @@ from gateway_rx_queue.store import JobFilter, JobStore, Scope
 
 _PARTS: Final = ("patient", "prescriber", "medication")
 _STALE: Final = "The job has changed since you saw it; look at it again."
-# What no confirmation makes fillable.
+# Reasons that no confirmation can settle.
 _IMPOSSIBLE: Final = frozenset({"quantity_missing", "patient_not_found", "sig_missing"})
 _EIGHT_DIGITS: Final = "eight digits."
 _FIELD: Final = re.compile(r"[a-z_.]{1,64}")
-# Of so many that wait the first free one is looked for.
+# The number of waiting jobs among which a free one is searched.
 _LOOKED_AT: Final = 50
 _EXTENDED_BELOW: Final = 0.5
 _RETRIED: Final = "retried"
 
 
 class Reviewer(NamedTuple):
-    """The reviewer: a key or a person, under the name that it was given, not one that it says."""
+    """The reviewer: a key or a person with its stored name, not one from the request."""
 
     caller: Caller
 
@@ -69,7 +69,7 @@ class Resolution(NamedTuple):
 
 
 class NewReasons(Conflict):
-    """The corrections give reasons for review that aren't confirmed: ``reasons``."""
+    """The corrections cause unconfirmed reasons for review: ``reasons``."""
 
     def __init__(self, reasons: Sequence[Reason], *, is_clear: bool) -> None:
         super().__init__(
@@ -125,7 +125,7 @@ class Review:
         )
 
     async def claim_next(self, reviewer: Reviewer) -> Job | None:
-        """Reserve the prescription that waits longest and is free; ``None`` when there is none."""
+        """Reserve the free prescription that waits longest; ``None`` when there is none."""
         wanted = JobFilter(_LOOKED_AT, status="excepted")
         async with self._gateway.database.read() as connection:
             waiting = await self._store.page(connection, reviewer.caller, wanted)
@@ -135,17 +135,17 @@ class Review:
                 continue
             try:
                 return await self.claim(reviewer, job.id)
-            except (Conflict, NotFound):  # another reviewer was quicker
+            except (Conflict, NotFound):  # another reviewer was faster
                 continue
         return None
 
     async def draft(self, reviewer: Reviewer, job_id: str) -> Draft:
-        """Return the reviewer's own draft of a job, which the caller has looked up."""
+        """Return the reviewer's own draft of a job that the caller has read."""
         async with self._gateway.database.read() as connection:
             return await self._drafts.read(connection, job_id, reviewer.actor)
 
     async def keep_draft(self, reviewer: Reviewer, job_id: str, draft: Draft) -> None:
-        """Keep what a reviewer typed until the job is decided; a claim of theirs goes on.
+        """Store a reviewer's input until the job is decided; extends the reviewer's claim.
 
         Raises ``Conflict`` when another reviewer holds the job, or when it isn't in review.
         """
@@ -169,9 +169,9 @@ class Review:
     async def resolve(self, reviewer: Reviewer, job_id: str, resolution: Resolution) -> Job:
         """Approve a job with corrections: queued now, ``resolved`` once written.
 
-        What is corrected is judged again. Raises ``Conflict`` with a detail for each new reason
-        that isn't confirmed, and when the job changed since the reviewer saw it;
-        ``InvalidInput`` for corrections after which it can't be filled.
+        The rules check corrections again. Raises ``Conflict`` with a detail for each unconfirmed
+        new reason, and when the job changed since the reviewer saw it; ``InvalidInput`` for
+        corrections after which it can't be filled.
         """
         async with self._gateway.database.read() as connection:
             seen = await self._store.get(connection, reviewer.caller, job_id)
@@ -216,9 +216,9 @@ class Review:
         return job
 
     async def _judged(self, job: Job, resolution: Resolution, *, is_clear: bool) -> Job:
-        """Return the corrected job as the rules judge it; every new reason is confirmed.
+        """Return the corrected job with the rules' findings; raises for unconfirmed new reasons.
 
-        ``is_clear``: the reviewer sees patient data, so what a reason says is in the error.
+        ``is_clear``: the reviewer sees patient data, so the error contains the reasons' messages.
         """
         after = corrected(job.content.prescription, resolution.corrections)
         if after == job.content.prescription:
@@ -261,7 +261,7 @@ class Review:
         return await self._decided(reviewer, job_id, decide)
 
     async def recall(self, reviewer: Reviewer, job_id: str, reason: str | None) -> Job:
-        """Take a prescription back: reject it, or flag it to the agent when it is being written.
+        """Withdraw a prescription: reject it, or flag it to the agent when it is being written.
 
         Raises ``Conflict`` for a finished job.
         """
@@ -299,10 +299,10 @@ class Review:
         return await self._decided(reviewer, job_id, decide, states=None)
 
     async def retry(self, reviewer: Reviewer, job_id: str) -> Job:
-        """Have a failed job tried again, or one that waits for its next attempt at once.
+        """Queue a failed job again, or attempt a waiting one at once.
 
-        The content and the idempotency token stay: a writer that did write it knows it again.
-        Raises ``Conflict`` for one in another state, and for one that was erased.
+        The content and the idempotency token stay: a writer that did write it recognises it. Raises
+        ``Conflict`` for one in another state, and for one that was erased.
         """
 
         def decide(changes: Changes, job: Job) -> Job:
@@ -369,19 +369,19 @@ def _refuse_stale(job: Job, version: int | None) -> None:
 
 
 def _key(reason: Reason) -> bytes:
-    """Return what makes a reason the one that the reviewer saw; states of other jobs move on."""
+    """Return the key by which a reason is recognised, without the states of other jobs."""
     evidence = {name: value for name, value in reason.evidence.items() if name != "status"}
     return encode((reason.code, reason.field, reason.message, evidence))
 
 
 def is_impossible(reason: Reason) -> bool:
-    """Return whether no confirmation makes this fillable: it has to be corrected."""
+    """Return whether a reason needs a correction, because no confirmation can settle it."""
     not_a_number = reason.code == "drug_not_found" and reason.message.endswith(_EIGHT_DIGITS)
     return reason.code in _IMPOSSIBLE or not_a_number
 
 
 def _refuse_impossible(new: Sequence[Reason], corrections: Mapping[str, Any]) -> None:
-    """Raise ``InvalidInput`` for what no confirmation makes fillable."""
+    """Raise ``InvalidInput`` for reasons that no confirmation can settle."""
     problems = [
         Problem(reason.message, field=reason.field) for reason in new if is_impossible(reason)
     ]
@@ -403,7 +403,7 @@ def corrected(prescription: Prescription, corrections: Mapping[str, Any]) -> Pre
         if (part, field) == ("medication", "din"):
             parts[part].pop("din_candidates", None)  # the choice was made
     candidate = mapping.candidate({**parts, "source": prescription.source})
-    # Every warning names an unknown field; one that is no field name is not echoed.
+    # Every warning names an unknown field; text that isn't a field name is not repeated.
     problems = [
         *candidate.errors,
         *(

@@ -21,7 +21,7 @@ from gateway_rx_queue.review import Resolution, Reviewer
 from gateway_rx_queue.service import RxService
 
 Service = NamedDependency[SkipValidation[RxService]]
-# All of it is of the prescription: it needs both reveal permissions, as the prescription does.
+# These show the prescription, so they need both reveal permissions.
 _EVIDENCE_SHOWN: Final = frozenset({"candidates"})
 _EVIDENCE_HIDDEN: Final = frozenset({"name", "filled_on"})
 

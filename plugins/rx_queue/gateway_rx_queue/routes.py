@@ -49,7 +49,7 @@ from gateway_rx_queue.submitting import SubmissionResult
 
 _State = Annotated[str | None, QueryParameter(schema_extra={"enum": [*get_args(schema.State)]})]
 _MOST_AT_ONCE: Final = 100
-# A larger body is read in a thread, so that the event loop goes on.
+# A larger body is read in a thread, so that the event loop isn't blocked.
 _READ_AT_ONCE_BYTES: Final = 128 * 1024
 
 ContentType = Annotated[str, HeaderParameter(name="Content-Type")]
@@ -94,7 +94,7 @@ async def submit_prescriptions(
       "written_date": "2026-11-01"}}'
     ```
     """
-    # The path is part of it: the same key and body on another path is another request.
+    # The path is included: the same key and body on another path is another request.
     idempotency = idempotency_key(key, b"/api/rx\n" + body)
     if content_type.partition(";")[0].strip().lower() == fhir.MEDIA_TYPE:
         candidates, is_batch = await _fhir_candidates(queue, caller, body)
@@ -242,7 +242,7 @@ def _batch_answer(taken: SubmissionResult) -> Response[bytes]:
 
 
 def _refuse_conflicts(result: SubmissionResult) -> None:
-    """Raise ``Conflict`` when all that was sent has an external id with another content."""
+    """Raise ``Conflict`` when every sent external id exists with other content."""
     if all(each.code == "conflict" for each in result.results):
         details = [
             Problem(problem.message, index=each.index, field=problem.field)

@@ -97,7 +97,7 @@ class PrescriptionIn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SubmittedOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """SubmissionResult in.
+    """The result of a submission.
 
     ``queueIds`` is present for more than one drug, ``duplicate`` when the same
     ``external_id`` was submitted before.
@@ -157,7 +157,8 @@ class CorrectionOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 class JobOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A job in a list: no patient data, and the reasons for review.
 
-    ``not_checked`` names the rules that could not check it, ``flags`` what a person has to know.
+    ``not_checked`` names the rules that could not check it, ``flags`` the facts that a person has
+    to know.
     """
 
     queueId: str  # noqa: N815 - the wire's name
@@ -228,9 +229,9 @@ class JobDetailOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class StateCountOut(msgspec.Struct, frozen=True, kw_only=True):
-    """The jobs in a state: unfinished ones all, finished ones of today's.
+    """The jobs in a state: all unfinished ones, today's finished ones.
 
-    ``has_more``: there are more than the thousand that were counted.
+    ``has_more``: there are more than the counted thousand.
     """
 
     status: State
@@ -240,7 +241,7 @@ class StateCountOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AgentOut(msgspec.Struct, frozen=True, kw_only=True):
-    """An agent: its key, the key's name, and when it last asked for work."""
+    """An agent: its key, the key's name, and when it last asked for jobs."""
 
     actor: str
     name: str
@@ -375,13 +376,13 @@ class RecallIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class ReportedOut(JobStateOut, frozen=True, omit_defaults=True):
-    """The state of a job after a report; ``recalled`` when its sender took it back meanwhile."""
+    """The state of a job after a report; ``recalled`` when its sender withdrew it meanwhile."""
 
     recalled: bool = False
 
 
 class ReportOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of one result: the job's state after it, or why it was refused."""
+    """The answer to one result: the job's state after it, or why it was refused."""
 
     index: int
     queueId: str  # noqa: N815 - the wire's name

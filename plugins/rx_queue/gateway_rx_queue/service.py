@@ -96,8 +96,7 @@ class RxService:
     ) -> tuple[Job, list[HistoryRow], tuple[str, ...]]:
         """Return a job, its history and its submission's other jobs; the view is audited.
 
-        ``fields`` are the groups that are shown in full, where those aren't all that the caller
-        may see.
+        ``fields`` are the groups shown in full, if those aren't all that the caller may see.
         """
         async with self.gateway.database.read() as connection:
             job = await self.store.get(connection, caller, job_id)
@@ -120,7 +119,7 @@ class RxService:
         return job
 
     def patient_keys(self, job: Job) -> PatientKeys:
-        """Return what the audit trail finds the patient's record by."""
+        """Return the values by which the audit trail finds the patient's record."""
         keys = self.gateway.packages.keys_of(job.account_id, patient_id=job.patient_id)
         return keys._replace(package_id=job.id)
 
@@ -131,7 +130,7 @@ class RxService:
         return jobs
 
     async def note_list(self, caller: Caller, jobs: Sequence[Job]) -> None:
-        """Note that a caller is shown a list of masked patients: one entry, not one for each."""
+        """Audit a list of masked patients as one entry."""
         if jobs:
             entry = AuditEntry.by(
                 caller, "list", "rx.listed_masked", "prescriptions", purpose="care"

@@ -46,7 +46,7 @@ _CHANGING: Final = (
     "recalled_at_ms",
 )
 _CONTENT: Final = ("patient_index", "fill_index", "payload")  # the sealed one is the last
-# Of one patient: more are not read.
+# The maximum of jobs to read of one patient.
 _LATEST_JOBS: Final = 60
 # Both databases take some 32,000 parameters in a statement; this stays well below.
 _PARAMETERS: Final = 5000
@@ -129,7 +129,7 @@ class JobStore:
         return index, account_id, mode
 
     def content_index(self, account_id: str, prescriptions: Sequence[Prescription]) -> bytes:
-        """Return the blind index that the same content has again."""
+        """Return the blind index by which the same content is recognised."""
         parts = [
             (each.patient, each.prescriber, each.medication, each.unmapped)
             for each in prescriptions
@@ -173,7 +173,7 @@ class JobStore:
     async def replace(
         self, connection: AsyncConnection, replaced: Sequence[tuple[str, str]]
     ) -> None:
-        """Free the external ids of jobs that others replace, given as pairs of their ids."""
+        """Free the external ids of replaced jobs, given as pairs of ids."""
         for old, new in sorted(replaced):
             await connection.execute(
                 update(rx_jobs)
@@ -250,7 +250,7 @@ class JobStore:
         since_ms: int,
         recent_ms: int,
     ) -> dict[bytes, list[EarlierJob]]:
-        """Return jobs of each patient, newest first: of ``fills`` since then, all recent ones."""
+        """Return each patient's jobs, newest first: ``fills`` since then, and all recent ones."""
         found: dict[bytes, list[EarlierJob]] = {}
         indexes, drugs = sorted(set(patients)), set(fills)
         columns = rx_jobs.c

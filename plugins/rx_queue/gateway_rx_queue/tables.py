@@ -50,15 +50,15 @@ def _only(condition: str) -> dict[str, Any]:
     return {"sqlite_where": text(condition)}
 
 
-# One drug for one patient, on its way into the pharmacy system. sequence is the order of
-# arrival: ids of one millisecond, or of a clock set back, don't give it. submission_id and
-# place link the drugs of one submission. attempts counts the attempts of this round; a reviewer's
-# approval begins a new round. due_at_ms is when a queued job may be leased, lease_until_ms the
-# end of the lease. patient_index keeps a patient's jobs in order, fill_index finds
-# earlier ones of the same drug, external_index the sender's own id, content_index the same
-# content under that id. version counts the changes, so that a reviewer decides on what they saw.
-# replaces and replaced_by link a job with the rejected one that it was sent for again.
-# recalled_at_ms: the sender took it back. purged: the payload is erased.
+# One drug for one patient, on its way into the pharmacy system. sequence is the order of arrival:
+# ids of one millisecond, or after a clock was set back, have no order. submission_id and place link
+# the drugs of one submission. attempts counts the attempts of this round; a reviewer's approval
+# begins a new round. due_at_ms is when a queued job may be leased, lease_until_ms the end of the
+# lease. patient_index keeps a patient's jobs in order, fill_index finds earlier ones of the same
+# drug, external_index the sender's own id, content_index the same content under that id. version
+# counts the changes, so that a reviewer decides about the version that they saw. replaces and
+# replaced_by link a job with the rejected one that it was sent for again. recalled_at_ms: the
+# sender withdrew it. purged: the payload is erased.
 rx_jobs: Final = Table(
     "rx_jobs",
     metadata,
@@ -155,7 +155,7 @@ rx_drugs: Final = Table(
     Column("status", Text, nullable=False, server_default=""),
 )
 
-# One row: the extract that is loaded, and the day it is of.
+# One row: the loaded extract, and its day.
 rx_catalog: Final = Table(
     "rx_catalog",
     metadata,
@@ -174,8 +174,8 @@ rx_drug_words: Final = Table(
     Index("ix_rx_drug_words_din", "din"),
 )
 
-# What a reviewer typed and hasn't decided yet, sealed: one draft of each reviewer and job. It is
-# deleted when the job is decided.
+# A reviewer's undecided input, sealed: one draft for each reviewer and job. It is deleted when the
+# job is decided.
 rx_drafts: Final = Table(
     "rx_drafts",
     metadata,
@@ -185,7 +185,7 @@ rx_drafts: Final = Table(
     Column("at_ms", BigInteger, nullable=False),
 )
 
-# When each agent last asked for work, whether it got some or not; name is its key's.
+# When each agent last asked for jobs, with or without getting any; name is its key's.
 rx_agents: Final = Table(
     "rx_agents",
     metadata,

@@ -1,9 +1,8 @@
-"""What earlier versions of the plugin kept in tables of its own moves to the gateway's.
+"""Moves rows from tables of earlier plugin versions to the gateway's.
 
-Their values are sealed for the row they were in, so no migration can move them: they are opened
-and sealed again, a few in a transaction, when the gateway opens and once a minute: while an
-upgrade is rolled out, processes of the earlier version still write the old tables. Each step may
-be repeated.
+Their values are sealed for their row, so no migration can move them. They are opened and sealed
+again, a few in a transaction, when the gateway opens and once a minute, because during an upgrade
+processes of the earlier version still write the old tables. Each step may be repeated.
 """
 
 from typing import Any, Final
@@ -53,7 +52,7 @@ class CarryOver:
         """Move some messages; return whether there may be more."""
         database = self._gateway.database
         query = select(messages).order_by(messages.c.id).limit(_ROWS_AT_ONCE)
-        if database.dialect == "postgresql":  # an earlier version may have one in work
+        if database.dialect == "postgresql":  # an earlier version may be processing one
             now_ms = to_epoch_ms(self._gateway.clock.now())
             is_free = or_(messages.c.state != "waiting", messages.c.lease_until_ms <= now_ms)
             query = query.where(is_free)
@@ -69,7 +68,7 @@ class CarryOver:
                 )
             gone = messages.c.id.in_([row.id for row in rows])
             await connection.execute(delete(messages).where(gone))
-        # Not woken for: at a start, leases that are older than it are ended first.
+        # No wake-up: at a start, leases that are older than it are ended first.
         return len(rows) == _ROWS_AT_ONCE
 
     async def _move_held(self) -> None:

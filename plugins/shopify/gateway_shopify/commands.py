@@ -211,7 +211,7 @@ def _clear(settings: ShopifySettings) -> click.Command:
     @_TEST
     @reveal_option
     async def clear(session: Session, *, order_id: str, test_mode: bool, reveal: bool) -> None:
-        """Clear the flag of an order that you have seen to."""
+        """Clear the flag of an order that you have handled."""
         async with _opened(session, settings) as service:
             caller = await _owner(session, service, order_id, test_mode, reveal=reveal)
             session.record(await service.held.clear(caller, order_id))

@@ -1,4 +1,4 @@
-"""Errors of admin_api to a shop, and of its messages."""
+"""Errors of requests to a shop, and of its messages."""
 
 from gateway.plugin import Unavailable
 

@@ -38,7 +38,7 @@ _OPEN: Final = ("shop", "why", "problems", "flagged", "warnings", "outcome", "ma
 _TIMEOUT_SECONDS: Final = 10.0
 EXPLANATIONS: Final = {**REASONS, **FLAGS}
 """Every reason in words."""
-# What a preview shows of the order that would be made, in the order of the page.
+# The fields of a preview, in the order of the page.
 _MADE: Final = (
     *("patient_name", "patient_address", "patient_phone", "rx_number", "delivery_date", "site"),
     *("priority", "requires_signature", "copay_amount", "notes"),
@@ -89,7 +89,7 @@ class HeldOrders:
         return shown(record, caller, await self._orders.sent_of(record))
 
     async def preview(self, caller: Caller, order_id: str, release: Release) -> dict[str, Any]:
-        """Return what a release would make of an order, and store nothing.
+        """Return the result of a release without storing anything.
 
         ``outcome`` is ``make``, ``hold`` or ``skip`` with the reason; ``makes`` has the package's
         order as far as ``caller`` may see it, ``digest`` identifies the preview. Raises
@@ -188,7 +188,7 @@ class HeldOrders:
         return shown(after, caller, await self._orders.sent_of(after))
 
     async def dismiss(self, caller: Caller, order_id: str) -> dict[str, Any]:
-        """Set a held order aside: it needs no person any more; return the order.
+        """Dismiss a held order, which then needs no person; return the order.
 
         It stays as it is until the shop changes something that is read from it, and can still be
         released. Raises ``NotFound``, and ``Conflict`` if it is not held.
@@ -201,7 +201,7 @@ class HeldOrders:
         return await self.get(caller, order_id)
 
     async def clear(self, caller: Caller, order_id: str) -> dict[str, Any]:
-        """Clear the flag of an order that a person has seen to; return the order.
+        """Clear the flag of an order that a person has handled; return the order.
 
         Raises ``NotFound``, and ``Conflict`` if it is not flagged.
         """

@@ -35,7 +35,7 @@ LEASE_SECONDS: Final = 30.0
 # How long a processed message is remembered; Shopify repeats one for four hours.
 KEPT: Final = timedelta(days=7)
 SUPERSEDED: Final = "superseded"
-"""The outcome of a held order that something newer took the place of."""
+"""The outcome of a held order that a newer state replaced."""
 _TRIGGERED_AT: Final = "triggered_at_ms"
 
 
@@ -54,7 +54,7 @@ class Arrival(NamedTuple):
 
 
 class HeldOrder(NamedTuple):
-    """What is held of an order: why, and the order as it was read."""
+    """A held order: the reason, and the order as it was read."""
 
     order_index: bytes
     mode: Mode
@@ -63,7 +63,7 @@ class HeldOrder(NamedTuple):
 
 
 class Message(NamedTuple):
-    """A message in work; ``item`` settles it."""
+    """A message being processed; ``item`` settles it."""
 
     item: InboxMessage
     id: str
@@ -80,7 +80,7 @@ Process = Callable[[Message], Awaitable[Settlement | Settled]]
 
 
 class Inbox:
-    """Stores messages, and has each processed once, again after a failure or a crash."""
+    """Stores messages; each is processed once, and again after a failure or a crash."""
 
     def __init__(
         self, gateway: Gateway, process: Process, shops: Mapping[str, ShopSettings] | None = None
@@ -118,7 +118,7 @@ class Inbox:
                 await self._inbox.add(connection, [incoming], state="dead", reason=reason)
 
     def jobs(self) -> list[Job]:
-        """Return the jobs that find retries and lost leases, and delete what is done and old."""
+        """Return the jobs that find retries and lost leases, and delete old processed messages."""
         return self._inbox.jobs()
 
     async def hold(
@@ -129,7 +129,7 @@ class Inbox:
     ) -> Settled:
         """Settle a message as held with the order that was read, in the caller's transaction.
 
-        It takes the place of what was held of the order before.
+        It replaces an earlier held state of the order.
         """
         subject = order.order_index.hex()
         await self.items.end_held(connection, message.shop, subject, SUPERSEDED)
@@ -149,7 +149,7 @@ class Inbox:
     async def held(
         self, connection: AsyncConnection, shop: str, indexes: Collection[bytes]
     ) -> dict[bytes, tuple[InboxItem, bytes]]:
-        """Return what is held of these orders of a shop, released or not, by index."""
+        """Return the held orders of a shop, released or not, by index."""
         found = await self.items.of_subjects(
             connection,
             shop,
@@ -157,20 +157,20 @@ class Inbox:
             states=("held", "waiting", "dead"),
             kind=HELD,
         )
-        return {  # the newest of an order comes first, so that it stays
+        return {  # the newest message of an order comes first and is kept
             bytes.fromhex(item.subject): (item, content.body)
             for item, content in reversed(found)
             if item.subject is not None
         }
 
     async def release(self, shop: str, index: bytes, note: bytes) -> bool:
-        """Have a held order processed, with what a person added; false where none is held."""
+        """Process a held order, with the details that a person added; false if it isn't held."""
         async with self._gateway.database.begin() as connection:
             found = (await self.held(connection, shop, [index])).get(index)
             if found is None:
                 return False
             item, _ = found
-            if item.state != "waiting":  # else it is released already
+            if item.state != "waiting":  # otherwise it is released already
                 owner = Caller(item.account_id, item.mode, f"{PLUGIN}:{shop}")
                 await self.items.release(connection, owner, item.id, note)
         self.queue.wake()
@@ -179,7 +179,7 @@ class Inbox:
     async def end_held(
         self, connection: AsyncConnection, shop: str, index: bytes, outcome: str
     ) -> None:
-        """End what is held of an order, in the caller's transaction."""
+        """End the held state of an order, in the caller's transaction."""
         await self.items.end_held(connection, shop, index.hex(), outcome)
 
     async def drained(self) -> None:

@@ -220,13 +220,13 @@ def order_of(
 
 
 def digest_of(decision: Decision) -> str:
-    """Return a digest of all that was read from an order, to tell whether it is the same."""
+    """Return a digest of the data that was read from an order, to recognise changes."""
     read = msgspec.json.encode((decision.outcome, decision.reason, decision.order))
     return hashlib.sha256(read).hexdigest()[:32]
 
 
 def name_of_order(sent: ShopifyOrder) -> str | None:
-    """Return what the shop admin_api the order, such as ``#1001``, as far as a line has room."""
+    """Return the shop's name of the order, such as ``#1001``, cut to one line."""
     return _line((sent.name or "")[:_MAX_ORDER_NAME]) or None
 
 
@@ -302,7 +302,7 @@ def _priority(labels: Sequence[str | None], shop: ShopSettings) -> str:
 def _bag(numbers: Sequence[str]) -> tuple[Prescription, ...]:
     """Return the prescriptions of an order with several numbers: one for each of its items.
 
-    Their copays aren't known one by one: what is to be collected is the whole order's.
+    Their copays are unknown: the amount to collect is that of the whole order.
     """
     if len(numbers) < 2:  # noqa: PLR2004 - one prescription needs no list
         return ()
@@ -386,7 +386,7 @@ def _tagged(sent: ShopifyOrder, names: Iterable[str]) -> bool:
 
 
 def _any_mentions(labels: Iterable[str | None], names: Iterable[str]) -> bool:
-    """Return whether a tag or a shipping method contains one of ``names`` and means it."""
+    """Return whether a tag or a shipping method contains one of ``names`` without negation."""
     wanted = list(names)
     return any(mentions(label, name) for label in labels for name in wanted)
 

@@ -97,7 +97,7 @@ class OrderSync:
         if topic == HELD:
             return await self._release_held(message, shop)
         if topic == DELETED:
-            # The signature doesn't cover the topic: an order's body must not pass for this.
+            # The signature doesn't cover the topic: the body of an order must not be accepted here.
             deleted = msgspec.json.decode(message.body, type=DeletedOrder)
             return await self._delete(message, shop, deleted)
         if topic in HOLD_TOPICS:
@@ -141,7 +141,7 @@ class OrderSync:
         return "looked_up"
 
     async def _delete(self, message: Message, shop: ShopSettings, deleted: DeletedOrder) -> Outcome:
-        if shop.can_be_called:  # anybody may hold a signed body with no more than an id
+        if shop.can_be_called:  # a signed body with only an id may come from another source
             sent = await self._admin_api.order(shop, deleted.gid)
             if sent is not None:
                 return await self._apply(message, shop, sent, is_current=True)
@@ -176,7 +176,7 @@ class OrderSync:
         record = await self._orders.find(shop.domain, sent.gid)
         if record is None or record.state != "held":
             return SUPERSEDED
-        note = message.item.note  # without one, it was released by gateway inbox
+        note = message.item.note  # without details, it was released by gateway inbox
         release = msgspec.json.decode(note, type=Release) if note else Release()
         return await self._apply(message, shop, sent, release=release)
 
@@ -241,7 +241,7 @@ class OrderSync:
     async def _save(
         self, message: Message, record: OrderRecord, before: OrderRecord | None
     ) -> Outcome:
-        """Store a record; what is held of an order is in the inbox, and ends there with it."""
+        """Store a record; the held state of an order is in the inbox and ends there."""
         if record.state == "held" and record.facts.sent is not None:
             return await self._hold(message, record, record.facts.sent)
         if before is not None and before.state == "held":
@@ -273,7 +273,7 @@ class OrderSync:
 
 
 def is_still_dismissed(record: OrderRecord, facts: OrderFacts) -> bool:
-    """Return whether a person set the order aside, and all that is read from it is the same."""
+    """Return whether a person dismissed the order, and its read data are unchanged."""
     return record.reason == DISMISSED and record.facts.digest == facts.digest
 
 

@@ -1,4 +1,4 @@
-"""The stored state of each order: how recent it is, and what was made of it."""
+"""The stored state of each order: its version, and its package."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, Literal
@@ -49,12 +49,12 @@ FLAGS: Final = {
 class OrderFacts(msgspec.Struct, frozen=True, kw_only=True):
     """The sealed part: the order's id and name; ``sent`` is kept until a package is made.
 
-    Of a held order the inbox keeps it instead.
+    For a held order the inbox keeps it instead.
 
-    ``problems`` are the gateway's reasons for rejecting the order, ``warnings`` its remarks on
-    one that was made. ``cancelled`` and ``done`` (fulfilled, refunded or deleted) are never
-    undone by a message of the same second. ``triggered_at_ms`` is the time of the message in
-    milliseconds; ``digest`` identifies what was read from it.
+    ``problems`` are the gateway's reasons for rejecting the order, ``warnings`` its remarks on one
+    that was made. ``cancelled`` and ``done`` (fulfilled, refunded or deleted) are never undone by a
+    message of the same second. ``triggered_at_ms`` is the time of the message in milliseconds;
+    ``digest`` identifies the data that was read from it.
     """
 
     order_id: str
@@ -191,14 +191,14 @@ class OrderStore:
         return {"held": 0, "waiting": 0, **found, "flagged": count}
 
     async def newest_at_ms(self, shop: str) -> int | None:
-        """Return when something of the shop's newest order was stored."""
+        """Return when the shop's newest order was stored."""
         query = select(orders.c.seen_at_ms).where(orders.c.shop == shop)
         async with self._gateway.database.read() as connection:
             found = await connection.execute(query.order_by(orders.c.id.desc()).limit(1))
             return found.scalar()
 
     async def clear_flag(self, record: OrderRecord) -> None:
-        """Clear the reason of a flagged order that a person has seen to."""
+        """Clear the reason of a flagged order that a person has handled."""
         async with self._gateway.database.begin() as connection:
             await connection.execute(
                 update(orders)
@@ -208,7 +208,7 @@ class OrderStore:
             await self._note(connection, [record])
 
     async def dismiss(self, record: OrderRecord) -> bool:
-        """Set a held order aside; return false where it is held no more."""
+        """Dismiss a held order; return false if it is no longer held."""
         async with self._gateway.database.begin() as connection:
             query = select(orders).where(orders.c.id == record.id, orders.c.state == "held")
             row = (await connection.execute(query.with_for_update())).first()
@@ -260,7 +260,7 @@ class OrderStore:
         return [self._record(row) for row in await connection.execute(query)]
 
     async def _note(self, connection: AsyncConnection, batch: Sequence[OrderRecord]) -> None:
-        """Have open pages refreshed. Called last in the transaction."""
+        """Note the change for open pages. Call it last in the transaction."""
         changes = []
         for record in batch:
             shop = self._shops.get(record.shop)
@@ -295,7 +295,7 @@ class OrderStore:
             )
 
     async def erase(self, connection: AsyncConnection, found: Sequence[OrderRecord]) -> None:
-        """Erase everything about these orders but their state."""
+        """Erase all data of these orders except their state."""
         for record in found:
             bare = OrderFacts(
                 order_id="",

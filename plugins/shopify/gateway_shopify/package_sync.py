@@ -34,7 +34,7 @@ _STATES: Final[Mapping[str, State]] = {"wait": "waiting", "hold": "held", "skip"
 CANCELLING: Final = frozenset({"cancelled", "voided", "refunded", "nothing_to_ship", "deleted"})
 _IN_PHARMACY: Final = frozenset({"created", "ready", "assigned", "unassigned"})
 _FINISHED: Final = frozenset({"completed", "failed", "returned", "cancelled"})
-# What a decision about an order with a package calls for: a person.
+# Decisions about an order with a package that need a person.
 _FLAG_OF: Final[Mapping[str | None, str]] = {
     "fulfilled": "fulfilled_elsewhere",
     "closed": "fulfilled_elsewhere",
@@ -70,7 +70,7 @@ def caller_of(shop: ShopSettings, mode: Mode) -> Caller:
 async def rehearsed(
     gateway: Gateway, shop: ShopSettings, mode: Mode, decision: Decision
 ) -> tuple[list[str], list[str]]:
-    """Return what intake would say of an order: its errors, and its warnings. Stores nothing."""
+    """Return intake's errors and warnings for an order. Stores nothing."""
     if decision.order is None:
         return [], []
     candidate = Candidate(decision.order, warnings=decision.warnings)
@@ -214,7 +214,7 @@ def _has_own_fulfillment(sent: ShopifyOrder, record: OrderRecord) -> bool:
 
 
 def _with_warnings(record: OrderRecord, decision: Decision, flag: str | None) -> OrderRecord:
-    """Return the record with its reason; warnings that a person has seen flag it no more."""
+    """Return the record with its reason; warnings that a person has seen don't flag it again."""
     warnings = tuple(each.message for each in (*decision.warnings, *decision.remarks))
     is_seen = warnings == record.facts.warnings and record.reason is None
     reason = flag or ("warnings" if decision.warnings and not is_seen else None)

@@ -1,4 +1,4 @@
-"""What the page Shops says: states of shops and of orders, and why, in words."""
+"""The words of the page Shops: states of shops and orders, and their reasons."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ Text = Callable[..., str]
 
 
 class Said(NamedTuple):
-    """A state: its colour (``ok``, ``warn``, ``bad`` or none), its glyph, its words, what helps."""
+    """A state: its colour (``ok``, ``warn``, ``bad`` or none), its glyph, its words, the remedy."""
 
     s: str
     glyph: str
@@ -20,7 +20,7 @@ class Said(NamedTuple):
 
 
 def shop_said(shop: ShopState, text: Text) -> Said:
-    """Say how a shop is, and what to do where it isn't well."""
+    """Return the state of a shop in words, and the remedy."""
     if shop.state == "uninstalled":
         more = text("Its orders don't arrive. Install the app in the shop again, then connect it:")
         return Said("bad", "s-fail", text("The shop removed the app"), more)
@@ -38,7 +38,7 @@ def shop_said(shop: ShopState, text: Text) -> Said:
 
 
 def error_said(error: str | None, text: Text) -> str:
-    """Say what a call to the shop failed with."""
+    """Return the failure of a request to the shop in words."""
     known = {
         "timeout": text("no answer in time"),
         "connect": text("no connection"),
@@ -53,7 +53,7 @@ def error_said(error: str | None, text: Text) -> str:
 
 
 def updates_said(shop: ShopState, text: Text) -> Said:
-    """Return whether the shop learns of deliveries."""
+    """Return in words whether the shop gets delivery updates."""
     known = {
         "shop_not_configured": text("it isn't in gateway.toml"),
         "app_uninstalled": text("the shop removed the app"),
@@ -69,7 +69,7 @@ def updates_said(shop: ShopState, text: Text) -> Said:
 
 
 def order_said(order: Mapping[str, Any], text: Text) -> Said:
-    """Say what an order of a shop is, and why."""
+    """Return the state of an order in words, and the reason."""
     why = text(EXPLANATIONS.get(order["reason"] or "", ""))
     if order["flagged"]:
         return Said("warn", "s-warn", text("Has a package, needs a person"), why)
@@ -86,7 +86,7 @@ def order_said(order: Mapping[str, Any], text: Text) -> Said:
 
 
 def topic_said(topic: str, text: Text) -> str:
-    """Say what a privacy request asks for."""
+    """Return the kind of a privacy request in words."""
     known = {
         "customers/data_request": text("A customer asks for their data"),
         "customers/redact": text("A customer's data is to be erased"),

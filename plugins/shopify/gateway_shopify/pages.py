@@ -1,4 +1,4 @@
-"""The page Shops: how each shop is, the orders that need a person, and what a release makes."""
+"""The page Shops: the state of each shop, orders that need a person, previews of releases."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -39,7 +39,7 @@ _REQUESTS: Final = 5
 
 
 class Listed(NamedTuple):
-    """A shop as the page shows it; times are in the reader's way."""
+    """A shop as the page shows it; times are in the reader's format."""
 
     shop: ShopState
     said: Said
@@ -88,7 +88,7 @@ def shop_pages(service: "ShopifyService") -> list[Page]:
 
 
 class ShopPages:
-    """Handlers of both pages; everything is masked until a person asks for it."""
+    """Handlers of both pages; all data are masked until a reveal."""
 
     def __init__(self, service: "ShopifyService") -> None:
         self._service = service
@@ -122,11 +122,11 @@ class ShopPages:
         )
 
     async def order(self, request: PageRequest) -> Template:
-        """Show an order: why it has no package, and what a release would make."""
+        """Show an order: why it has no package, and the preview of a release."""
         return await self._page(request, _typed(request.given))
 
     async def preview(self, request: PageRequest) -> Template:
-        """Show what a release with the details of the form would make."""
+        """Preview a release with the details of the form."""
         return await self._page(request, _typed(await request.form()))
 
     async def reveal(self, request: PageRequest) -> Template:
@@ -136,7 +136,7 @@ class ShopPages:
         return self._template(request, found, makes, release, revealed_at=request.now)
 
     async def release(self, request: PageRequest) -> SeeOther | Template:
-        """Make the package that was shown; where it would be another by now, show that first."""
+        """Make the previewed package; if the order changed meanwhile, show the new preview."""
         form, caller, order_id = await request.form(), request.caller, _id(request)
         release = _typed(form)
         makes = await self._service.held.preview(caller, order_id, release)
@@ -152,13 +152,13 @@ class ShopPages:
         return SeeOther(f"shops/orders/{order_id}", toast)
 
     async def dismiss(self, request: PageRequest) -> SeeOther:
-        """Set the order aside."""
+        """Dismiss the order."""
         await self._service.held.dismiss(request.caller, _id(request))
         toast = request.text("Set aside. It can still be released, under “No package”.")
         return SeeOther("shops", toast)
 
     async def clear(self, request: PageRequest) -> SeeOther:
-        """Note that a person has seen to a flagged order."""
+        """Record that a person has handled a flagged order."""
         await self._service.held.clear(request.caller, _id(request))
         return SeeOther("shops", request.text("Seen to."))
 

@@ -23,7 +23,7 @@ from gateway_shopify.schema import RECONCILED, ShopifyOrder
 from gateway_shopify.settings import ShopSettings
 from gateway_shopify.shops import ShopDirectory
 
-# An order may become visible to a search a little later than it says it changed.
+# An order may become visible to a search a little later than its ``updated_at``.
 _OVERLAP: Final = timedelta(minutes=5)
 # The first time, without gateway shopify connect: don't import years of orders.
 _FIRST_LOOK_BACK: Final = timedelta(hours=4)
@@ -106,7 +106,7 @@ class Reconciler:
     async def _enqueue(self, shop: ShopSettings, sent: ShopifyOrder) -> bool:
         """Put an order into the inbox unless its stored state is as recent.
 
-        Of one second, it is as recent if the same was read from it.
+        Within one second, it is as recent if its read data are the same.
         """
         record = await self._orders.find(shop.domain, sent.gid)
         digest = ""

@@ -74,9 +74,9 @@ class Made(msgspec.Struct, frozen=True):
 
 
 class Preview(msgspec.Struct, frozen=True):
-    """What a release would make: ``outcome`` is ``make``, ``hold`` or ``skip``.
+    """The result of a release: ``outcome`` is ``make``, ``hold`` or ``skip``.
 
-    ``digest`` is another one when the shop has changed the order since.
+    ``digest`` changes when the shop changes the order.
     """
 
     id: str
@@ -269,7 +269,7 @@ async def dismiss_order(
 async def clear_order(
     order_id: FromPath[str], caller: NamedDependency[Caller], service: OpenService
 ) -> Response[bytes]:
-    """Clear the flag of an order that you have seen to. Its next change may flag it again.
+    """Clear the flag of an order that you have handled. Its next change may flag it again.
 
     ```bash
     curl -X POST $GATEWAY/api/shopify/orders/$FLAGGED_ORDER/clear -H "X-API-Key: $KEY"
@@ -320,5 +320,5 @@ def _order_index(service: ShopifyService, shop: str, body: bytes) -> bytes | Non
     try:
         order_id = msgspec.json.decode(body, type=OrderReference).gid
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        return None  # it is signed, so it is stored; processing logs the fault
+        return None  # it is signed, so it is stored; processing logs the problem
     return None if order_id is None else service.orders.index(shop, order_id)

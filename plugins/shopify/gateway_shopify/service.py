@@ -35,7 +35,7 @@ _ORDERS: Final = "gid://shopify/Order/"
 
 
 class ShopifyService:
-    """Built before the gateway is open; used once it is."""
+    """Created before the gateway is open; used afterwards."""
 
     def __init__(self, settings: ShopifySettings, gateway: Gateway) -> None:
         delivery = gateway.settings.delivery
@@ -66,7 +66,7 @@ class ShopifyService:
         self.states = ShopStates(gateway, self.directory, self.inbox, self.orders, self.tokens)
 
     async def __aenter__(self) -> Self:
-        """Create the shops' destinations; take over what an earlier version kept."""
+        """Create the shops' destinations; move the rows of earlier versions."""
         await self.directory.open()
         await self.carry_over.run()
         await self.inbox.worker.__aenter__()
@@ -119,7 +119,7 @@ class ShopifyService:
         await self.compliance.follow_up(self.settings.shops)
 
     async def _uninstalled(self, shop: ShopSettings, message: Message) -> str:
-        # The signature doesn't cover the topic: an order's body must not pass for this.
+        # The signature doesn't cover the topic: the body of an order must not be accepted here.
         if not msgspec.json.decode(message.body, type=UninstalledShop).is_of(shop.domain):
             raise Unreadable("the body is not this shop")
         await self.directory.uninstalled(shop, self.gateway.clock.now())

@@ -1,4 +1,4 @@
-"""How each shop is: connected, reconciled, its token, its backlog; for page, HTTP and commands."""
+"""The state of each shop (connection, token, backlog) for page, HTTP and commands."""
 
 from typing import Literal
 
@@ -19,10 +19,10 @@ class ShopState(msgspec.Struct, frozen=True, kw_only=True):
     """A shop of gateway.toml. Times are in ISO 8601.
 
     ``state``: ``failing`` says that the last reconciliation failed (``last_error``),
-    ``no_credentials`` that its Admin API can't be called. ``token`` is ``permanent`` or
-    ``renewed`` daily; ``token_expires_at`` is when the present one ends, and a new one is fetched
-    before. ``waiting`` and ``failed`` count webhooks, ``held``, ``flagged`` and ``unpaid`` orders.
-    ``updates_stopped`` says why the shop doesn't learn of deliveries; ``null`` when it does.
+      ``no_credentials`` that its Admin API can't be called. ``token`` is ``permanent`` or
+      ``renewed`` daily; ``token_expires_at`` is when the present one ends, and a new one is fetched
+      before. ``waiting`` and ``failed`` count webhooks, ``held``, ``flagged`` and ``unpaid``
+      orders. ``updates_stopped`` says why the shop gets no delivery updates; ``null`` when it does.
     """
 
     shop: str
@@ -108,7 +108,7 @@ class ShopStates:
 
 
 def why_stopped(destination: Destination | None) -> str | None:
-    """Return why a shop doesn't learn of deliveries; ``None`` when it does."""
+    """Return why a shop gets no delivery updates; ``None`` when it does."""
     if destination is None:
         return "no_destination"
     if destination.state == "active":

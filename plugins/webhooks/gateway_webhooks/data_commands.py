@@ -1,4 +1,4 @@
-"""``gateway endpoints data`` and ``preview``: what an endpoint gets by content, and learns."""
+"""``gateway endpoints data`` and ``preview``: an endpoint's filters and sent fields."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -66,9 +66,9 @@ def _data(guard: AddressGuard) -> click.Command:
         account: str,
         test_mode: bool,
     ) -> None:
-        """Choose by content which events an endpoint gets, and which of their fields it learns.
+        """Choose the events that an endpoint gets by their content, and the fields that are sent.
 
-        What is left out stays. Filters given together must all fit. See what becomes of a real
+        Options that are left out change nothing. An event has to match all filters. Preview a real
         event first: gateway endpoints preview ID with the same options.
         """
         given = _given(filters, send, renames)
@@ -113,9 +113,9 @@ def _preview(guard: AddressGuard) -> click.Command:
         test_mode: bool,
         reveal: bool,
     ) -> None:
-        """Show what an endpoint would get of a real event; nothing is sent or changed.
+        """Show the body that an endpoint would get for a real event; sends and changes nothing.
 
-        Options stand in for what the endpoint has, to try them first.
+        Options replace the endpoint's own settings, to try them.
         """
         wanted = PreviewIn(event_id=event_id, **_given(filters, send, renames))
         async with session.gateway() as gateway:

@@ -1,4 +1,4 @@
-"""Looking deliveries up: lists, an attempt as it was sent, an endpoint's last hours."""
+"""Look-ups of deliveries: lists, an attempt as it was sent, an endpoint's last hours."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -34,7 +34,7 @@ _MAX_WAITING: Final = 10_000
 
 
 class Inspected(NamedTuple):
-    """One attempt of a delivery with all that is known of it; ``endpoint`` unless removed."""
+    """One attempt of a delivery with its event and, unless removed, its ``endpoint``."""
 
     delivery: Delivery
     attempts: Sequence[Attempt]
@@ -44,7 +44,7 @@ class Inspected(NamedTuple):
 
 
 class Learned(NamedTuple):
-    """What a receiver learns by one event type: its fields, each with its group, if it has one.
+    """The fields of one event type that a receiver gets, each with its group, if it has one.
 
     The groups are those of the audit trail: identity, contact, rx, money, image, proof.
     """
@@ -71,7 +71,7 @@ class Deliveries:
     async def attempt(self, caller: Caller, delivery_id: str, number: int | None) -> Inspected:
         """Return an attempt as it was sent, the last one by default.
 
-        What is shown of a patient is audited. Raises ``NotFound``.
+        Shown patient data are audited. Raises ``NotFound``.
         """
         delivery, attempts = await self._endpoints.delivery(caller, delivery_id)
         attempt = next(
@@ -126,7 +126,7 @@ class Deliveries:
     async def statistics_of(
         self, caller: Caller, endpoint: Destination, hours: int, *, most: int = _MAX_ATTEMPTS
     ) -> Statistics:
-        """Return the same of an endpoint that was looked up already."""
+        """Return the statistics of an endpoint that was already read."""
         until = self._gateway.clock.now()
         since = first_quarter(until, hours)
         log = self._gateway.delivery_log
@@ -138,7 +138,7 @@ class Deliveries:
         return statistics(timings, since, until, waiting, is_whole=is_whole)
 
     def learned(self, endpoint: Destination) -> list[Learned]:
-        """Return what a receiver learns: the fields of each event type that it subscribes to."""
+        """Return the sent fields of each event type that the receiver subscribes to."""
         return [
             Learned(each, fields_of(each, settings_of(endpoint)))
             for each in self._gateway.catalog()

@@ -1,4 +1,4 @@
-"""Convert what is looked up about deliveries into the HTTP shapes. Pure."""
+"""Convert look-ups of deliveries into the HTTP shapes. Pure."""
 
 from collections.abc import Sequence
 
@@ -84,7 +84,7 @@ def statistics_out(endpoint_id: str, found: Statistics) -> StatisticsOut:
 
 
 def fields_out(endpoint: Destination, learned: Sequence[Learned]) -> FieldsOut:
-    """Convert what a receiver learns."""
+    """Convert the sent fields."""
     return FieldsOut(
         endpoint.id,
         [

@@ -1,6 +1,6 @@
-"""Which events an endpoint gets by their content, and what of their data it learns. Pure.
+"""Filters of events by their content, and the choice of sent fields. Pure.
 
-A field is named as in an event's ``data``, with dots for what is inside: ``priority``,
+A field is named as in an event's ``data``, with dots for nested fields: ``priority``,
 ``proof.lat``. ``metadata.clinic`` and other facts that are not sent, such as ``controlled`` of a
 prescription, are found in the event's ``routing``.
 """
@@ -18,17 +18,17 @@ MAX_FIELDS: Final = 50
 _MAX_CHARACTERS: Final = 200
 _MISSING: Final = object()
 _PACKAGE: Final = "pkg_"
-# What the events of a package leave out where it is as usual.
+# Default values that the events of a package leave out.
 _USUAL: Final[Mapping[str, Any]] = {"priority": "routine", "requires_signature": False}
 
 Text = Annotated[str, Meta(max_length=_MAX_CHARACTERS)]
 
 
 class FieldFilter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What a field has to be: ``equal`` to a text, begin with ``prefix``, or be ``one_of`` several.
+    """A condition: ``equal`` to a text, begins with ``prefix``, or is ``one_of`` several.
 
     Exactly one of them is given. Numbers and true and false are compared as JSON writes them; a
-    field that isn't there, or is null, fits nothing. Of a list one entry that fits is enough.
+    missing or null field matches nothing. In a list one matching entry is enough.
     """
 
     equal: Text | None = None
@@ -41,7 +41,7 @@ class FieldFilter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
         return sum((self.equal is not None, bool(self.prefix), bool(self.one_of))) == 1
 
     def fits(self, value: Any) -> bool:
-        """Return whether a value of the event is what this asks for."""
+        """Return whether a value of the event matches."""
         if isinstance(value, list | tuple):
             return any(self.fits(each) for each in value)
         if value is _MISSING or value is None or isinstance(value, Mapping):
@@ -53,7 +53,7 @@ class FieldFilter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
 
 
 def unfit_field(event: Event, filters: Mapping[str, FieldFilter]) -> str | None:
-    """Return the first field by which an endpoint doesn't want the event, or ``None``."""
+    """Return the first field that doesn't match the endpoint's filters, or ``None``."""
     for name, wanted in filters.items():
         value = _found(event.data, name)
         if value is _MISSING:
@@ -68,10 +68,10 @@ def unfit_field(event: Event, filters: Mapping[str, FieldFilter]) -> str | None:
 def disclosed(
     data: Mapping[str, Any], send: Sequence[str] | None, renames: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Return what an endpoint learns of an event's data.
+    """Return the part of an event's data that is sent.
 
-    ``send`` names the fields to keep, all without it; ``renames`` are applied to what is kept, by
-    the old name. A field that the event doesn't have is left out.
+    ``send`` names the sent fields, by default all; ``renames`` apply to them, by the old name.
+    Missing fields are left out.
     """
     kept: dict[str, Any] = dict(data)
     if send is not None:
@@ -86,7 +86,7 @@ def disclosed(
 def disclosure_problems(
     filters: Mapping[str, FieldFilter], send: Sequence[str] | None, renames: Mapping[str, str]
 ) -> list[Problem]:
-    """Return what is wrong with an endpoint's filters, fields and renames."""
+    """Return the problems of an endpoint's filters, fields and renames."""
     problems = [
         Problem("give one of equal, prefix and one_of", field=f"filter_fields.{name}")
         for name, wanted in filters.items()

@@ -79,8 +79,8 @@ def _may_get(endpoint: Destination, event: Event) -> bool:
 class Endpoints:
     """Adds, changes, tests and removes endpoints.
 
-    ``by_operator``: these are calls of the operator on the command line, who may see what comes
-    back from a private network.
+    ``by_operator``: the operator calls on the command line, who may see responses from a private
+      network.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class Endpoints:
     async def add(self, caller: Caller, sent: EndpointIn) -> tuple[Destination, str]:
         """Add an endpoint; return it with its secret, which is shown only once.
 
-        Raises ``NotFound`` for an unknown account, ``InvalidInput`` for faulty fields.
+        Raises ``NotFound`` for an unknown account, ``InvalidInput`` for invalid fields.
         """
         target = check_url(sent.url, self._guard)
         check_endpoint(sent)
@@ -196,7 +196,7 @@ class Endpoints:
                 rename_fields=wanted.rename_fields,
                 exclusive=wanted.exclusive,
             )
-            if change.url is not UNSET:  # a private answer is shown to the one who chose its URL
+            if change.url is not UNSET:  # a private response is shown to the one who chose its URL
                 same = wanted.url == settings_of(before).url
                 settings = msgspec.structs.replace(
                     settings, by_operator=self._by_operator or (same and settings.by_operator)
@@ -310,7 +310,7 @@ class Endpoints:
             await asyncio.sleep(_TEST_POLL_SECONDS)
 
     async def preview(self, caller: Caller, endpoint_id: str, wanted: PreviewIn) -> PreviewOut:
-        """Return what the endpoint would get of a real event, masked as ``caller`` may see it.
+        """Return the body that the endpoint would get for a real event, masked for ``caller``.
 
         Nothing is sent. Raises ``NotFound`` for an unknown event, or where no event is there yet.
         """
@@ -346,7 +346,7 @@ class Endpoints:
         return preview_out(shown, settings, caller, self._gateway.clock.now(), only_to)
 
     async def recent(self, caller: Caller, endpoint: Destination) -> Sequence[Event]:
-        """Return the newest events that an endpoint subscribes to, whether they fit or not."""
+        """Return the newest events that an endpoint subscribes to, before its filters."""
         async with self._gateway.database.read() as connection:
             found = await self._gateway.events.page(connection, caller, limit=_PREVIEW_EVENTS)
         return [each for each in found if not each.purged and _may_get(endpoint, each)]
@@ -385,7 +385,7 @@ class Endpoints:
     async def recover(
         self, caller: Caller, endpoint_id: str, since: datetime, until: datetime | None
     ) -> Recovery:
-        """Start to send the events again that an endpoint missed since ``since``."""
+        """Start a recovery of the events that an endpoint missed since ``since``."""
         destination = await self.get(caller, endpoint_id)
         recovery = await self._gateway.recovery.start(destination, since, until)
         await self._audit(caller, "endpoint.recovery_started", destination.id)
@@ -400,7 +400,7 @@ class Endpoints:
         *,
         most: int = _MAX_REHEARSED,
     ) -> tuple[Rehearsal, Destination]:
-        """Count what a recovery would send, and start none; returns the endpoint with it."""
+        """Count the events that a recovery would send; starts none. Also returns the endpoint."""
         destination = await self.get(caller, endpoint_id)
         found = await self._gateway.recovery.rehearse(destination, since, until, most=most)
         return found, destination

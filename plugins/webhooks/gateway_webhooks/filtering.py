@@ -1,4 +1,4 @@
-"""Routing by content: which endpoints don't want an event, or may not get it. Pure."""
+"""Routing by content: filters, and endpoints that alone get their events. Pure."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -17,11 +17,11 @@ def fitting(
     wanted: Mapping[str, Collection[str]],
     destinations: Mapping[str, RoutedDestination],
 ) -> dict[str, Collection[str]]:
-    """Return the destinations to keep of each event that is kept back somewhere.
+    """Return the remaining destinations of each event that some endpoint must not get.
 
-    A filter keeps an event from its own endpoint. An exclusive endpoint keeps those that it takes
-    from all others, even while it is paused or disabled: what is meant for one only does not go
-    elsewhere because that one is out of order.
+    A filter keeps an event from its own endpoint. An exclusive endpoint keeps its events from all
+    others, also while it is paused or disabled: an event for one endpoint alone isn't sent
+    elsewhere when that one is out of order.
     """
     seen = readable(destinations)
     filters = {
@@ -54,16 +54,16 @@ def filters_of(destination: RoutedDestination) -> Filters:
 
 
 def readable(destinations: Mapping[str, RoutedDestination]) -> dict[str, RoutedDestination]:
-    """Return the destinations, each read once, but those whose settings can't be unsealed."""
+    """Return the destinations, each read once, without those whose settings can't be unsealed."""
     found = {}
     for destination_id in destinations:
-        with suppress(GatewayError):  # it gets nothing either
+        with suppress(GatewayError):  # it gets no events either
             found[destination_id] = destinations[destination_id]
     return found
 
 
 def exclusive(destinations: Iterable[RoutedDestination]) -> list[RoutedDestination]:
-    """Return the endpoints that share what they take with no other."""
+    """Return the exclusive endpoints."""
     return [each for each in destinations if each.sink == SINK and each.settings.get("exclusive")]
 
 

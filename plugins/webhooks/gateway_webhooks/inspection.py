@@ -1,8 +1,8 @@
-"""An attempt as it was sent: its URL, headers and bytes, made again from what is stored.
+"""An attempt as it was sent: its URL, headers and bytes, rebuilt from stored data.
 
-The bytes follow from the event, which never changes, and from the time of the attempt. The
-signature follows from the secret, and URL and headers from the endpoint, as they are today: what
-has changed since is named, so that nothing is shown as sent that may not have been.
+The bytes depend on the event, which never changes, and on the time of the attempt. The signature
+depends on the secret, and URL and headers on the endpoint, as they are today: later changes are
+named, so that no value is wrongly shown as sent.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,10 +23,10 @@ Difference = Literal["secret", "settings", "erased", "removed"]
 class SentRequest(NamedTuple):
     """The request of an attempt.
 
-    ``body`` is as the caller may see it (``is_masked``), ``body_bytes`` the size of what was
-    sent. Values of the endpoint's own headers are hidden. ``differs`` names what has changed
-    since, or is gone: the secret, the endpoint's URL or headers (``settings``), the event's data
-    (``erased``), or the endpoint itself (``removed``).
+    ``body`` is masked for the caller (``is_masked``), ``body_bytes`` the size of the sent body.
+    Values of the endpoint's own headers are hidden. ``differs`` names later changes and missing
+    parts: the secret, the endpoint's URL or headers (``settings``), the event's data (``erased``),
+    or the endpoint itself (``removed``).
     """
 
     url: str
@@ -47,7 +47,7 @@ def sent_request(
     caller: Caller,
     now: datetime,
 ) -> SentRequest:
-    """Make the request of an attempt again; ``endpoint`` is ``None`` when it was removed."""
+    """Rebuild the request of an attempt; ``endpoint`` is ``None`` when it was removed."""
     if endpoint is None:
         return SentRequest("", {}, None, None, False, ("removed",))  # noqa: FBT003 - a field
     then, differs = _as_it_was(endpoint, attempt.started_at, now)
@@ -55,7 +55,7 @@ def sent_request(
         return SentRequest(then.url, _own_headers(then), None, None, False, (*differs, "erased"))  # noqa: FBT003 - a field
     message = write(_claimed(delivery, attempt, event), then, settings, attempt.started_at)
     body = message.body
-    is_test = event.type == TEST_EVENT_TYPE.type  # it holds nothing of a patient
+    is_test = event.type == TEST_EVENT_TYPE.type  # it contains no patient data
     shown: Any = event.data if is_test else masked(caller, event.data)
     is_masked = shown != event.data
     if is_masked:
@@ -68,7 +68,7 @@ def sent_request(
 def _as_it_was(
     endpoint: EndpointSettings, at: datetime, now: datetime
 ) -> tuple[EndpointSettings, tuple[Difference, ...]]:
-    """Return the endpoint's settings at ``at``, as far as they are known, and what isn't."""
+    """Return the endpoint's known settings at ``at``, and the names of the unknown ones."""
     differs: list[Difference] = []
     current = endpoint.as_of(now)
     if current.secret_since is not None and at < current.secret_since:
@@ -100,7 +100,7 @@ def _claimed(delivery: Delivery, attempt: Attempt, event: Event) -> ClaimedDeliv
 
 
 def as_curl(sent: SentRequest) -> str:
-    """Return the request as a curl command; what is hidden stands as a name to fill in."""
+    """Return the request as a curl command, with names in place of hidden values."""
     lines = [f"curl -X POST {_quoted(sent.url)}"]
     for name, value in sent.headers.items():
         shown = f"${name.upper().replace('-', '_')}" if value == HIDDEN else value

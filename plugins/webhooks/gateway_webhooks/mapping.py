@@ -56,7 +56,7 @@ _MAY_COME_LATER: Final = "rx."
 _MAX_HEADERS: Final = 20
 _MAX_IN_FLIGHT: Final = 256
 _MAX_CHARACTERS: Final = 200
-# At a slower rate a delivery would wait for its turn far longer than its lease.
+# At a slower rate a delivery would wait for its slot far longer than its lease.
 _MIN_PER_SECOND: Final = 0.01
 _MAX_PER_SECOND: Final = 100_000
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
@@ -78,13 +78,13 @@ def settings_of(destination: Destination) -> EndpointSettings:
 
 
 def stored(settings: EndpointSettings) -> Mapping[str, Any]:
-    """Return the sink's own settings in the form that a destination stores."""
+    """Return the sink's own settings in the stored form."""
     written: dict[str, Any] = msgspec.to_builtins(settings)
     return written
 
 
 def check_endpoint(sent: EndpointIn) -> None:
-    """Raise ``InvalidInput`` with every fault but those of the URL."""
+    """Raise ``InvalidInput`` with every problem except those of the URL."""
     problems: list[Problem] = []
     if not sent.events or not all(_is_pattern(each) for each in sent.events):
         text = "events takes patterns such as *, delivery.* or package.created"
@@ -160,7 +160,7 @@ def _header_problems(headers: Mapping[str, str]) -> list[Problem]:
 
 
 def host_of(url: str) -> tuple[str, str]:
-    """Return the scheme, host and port of a URL, to tell whether two lead to one server."""
+    """Return the scheme, host and port of a URL, to compare servers."""
     parts = urlsplit(url)
     return parts.scheme.lower(), parts.netloc.lower()
 
@@ -270,7 +270,7 @@ def public_keys(settings: EndpointSettings) -> list[str]:
 
 
 def attempt_out(attempt: Attempt, caller: Caller) -> AttemptOut:
-    """Convert an attempt into a log entry; a receiver may repeat what it was sent."""
+    """Convert an attempt into a log entry; a response may repeat patient data."""
     is_test = attempt.event_type == TEST_EVENT_TYPE.type
     return AttemptOut(
         endpoint_id=attempt.destination_id,

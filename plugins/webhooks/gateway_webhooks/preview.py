@@ -1,4 +1,4 @@
-"""What an endpoint would get of an event, for a person who sets it up. Pure."""
+"""The preview of an event for an endpoint. Pure."""
 
 from datetime import datetime
 from typing import Any
@@ -17,9 +17,9 @@ def preview_out(
     now: datetime,
     only_to: str | None = None,
 ) -> PreviewOut:
-    """Serialize an event as for ``settings``; values are masked as ``caller`` may see them.
+    """Serialize an event for ``settings``, with values masked for ``caller``.
 
-    ``only_to`` is the endpoint that alone gets the event, if there is one.
+    ``only_to`` is the exclusive endpoint that alone gets the event, if there is one.
     """
     shown = ClaimedDelivery(
         id="dlv_preview",

@@ -161,9 +161,9 @@ class EndpointOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class PreviewIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which event to show as the endpoint would get it; without an id, the newest that it wants.
+    """The event to preview; without an id, the newest that the endpoint subscribes to.
 
-    The other fields stand in for the endpoint's own, to try a change before it is made.
+    The other fields replace the endpoint's own, to try a change before it is made.
     """
 
     event_id: str | None = None
@@ -174,10 +174,10 @@ class PreviewIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class PreviewOut(msgspec.Struct, frozen=True, kw_only=True):
-    """What the endpoint would get of an event: the body, and the names of fields that it wouldn't.
+    """The body that the endpoint would get for an event, and the names of fields left out.
 
-    ``sent`` is false where a filter keeps the event back, and ``unfit_field`` names the field; or
-    where another endpoint alone gets it: ``only_to`` is its id.
+    ``sent`` is false when a filter keeps the event back (``unfit_field`` names the field), or when
+    another endpoint alone gets it (``only_to`` is its id).
     """
 
     event_id: str
@@ -224,12 +224,12 @@ class LogOut(msgspec.Struct, frozen=True):
 
 
 class RequestOut(msgspec.Struct, frozen=True, kw_only=True):
-    """An attempt's request, made again from what is stored.
+    """An attempt's request, rebuilt from stored data.
 
-    ``body`` is the text that was signed and sent, unless ``is_masked``; ``body_bytes`` is its
-    size. Values of the endpoint's own headers are hidden. ``differs`` names what has changed
-    since the attempt or is gone: ``secret`` (so the signature was another), ``settings`` (URL or
-    headers), ``erased`` (the event's data), ``removed`` (the endpoint).
+    ``body`` is the text that was signed and sent, unless ``is_masked``; ``body_bytes`` is its size.
+    Values of the endpoint's own headers are hidden. ``differs`` names later changes and missing
+    parts: ``secret`` (so the signature was another), ``settings`` (URL or headers), ``erased`` (the
+    event's data), ``removed`` (the endpoint).
     """
 
     method: str
@@ -287,7 +287,7 @@ class LearnedOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FieldsOut(msgspec.Struct, frozen=True):
-    """What a receiver learns by the events that it subscribes to."""
+    """The fields that a receiver gets with the events that it subscribes to."""
 
     endpoint_id: str
     events: list[LearnedOut]
@@ -313,7 +313,8 @@ class DeliverySummaryOut(msgspec.Struct, frozen=True, kw_only=True):
 class DeliveriesOut(msgspec.Struct, frozen=True):
     """A page of deliveries, newest first; ``next_cursor`` is null on the last page.
 
-    A page may be short, or empty, and have a next one: each looks through so many deliveries.
+    A page may be short, or empty, and have a next one, because each searches a limited number of
+    deliveries.
     """
 
     deliveries: list[DeliverySummaryOut]
@@ -324,7 +325,7 @@ class DeliveryOut(msgspec.Struct, frozen=True, kw_only=True):
     """The delivery of one event to one endpoint, with every attempt.
 
     ``reason`` says why no attempt is made now (``paused``, ``disabled``, ``breaker_open``) or why
-    it ended early (``removed``), and ``explanation`` what ends that.
+    it ended early (``removed``), and ``explanation`` names the remedy.
     """
 
     id: str

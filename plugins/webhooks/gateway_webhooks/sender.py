@@ -34,7 +34,7 @@ _PUBLIC: Final = ("url", "format", "filter_fields", "send_fields", "exclusive")
 class Sender:
     """Delivers webhooks through a client that dials only checked addresses.
 
-    What comes back from the operator's private networks is kept for the operator's own endpoints
+    Responses from the operator's private networks are kept only for the operator's own endpoints
     and those of ``trusted_accounts``.
     """
 
@@ -55,7 +55,7 @@ class Sender:
 
     @property
     def sink(self) -> Sink:
-        """The sink that POSTs events to endpoints, and where people see and change them."""
+        """The sink that POSTs events to endpoints, with its commands and its page."""
         deliver, place = self.deliver, "endpoints"
         return Sink(SINK, EndpointSettings, deliver, public=_PUBLIC, group=place, page=place)
 
@@ -71,7 +71,7 @@ class Sender:
         event = delivery.event
         filters = settings.filter_fields
         if filters and event.type != TEST_EVENT_TYPE.type and unfit_field(event, filters):
-            # Queued before the filter was set, or chosen by hand: what it keeps back stays here.
+            # Queued before the filter was set, or chosen by hand: the filter still applies.
             return Outcome(
                 delivery_id=delivery.id,
                 delivered=True,
@@ -97,7 +97,7 @@ class Sender:
 
 
 def _excerpt(answer: OutboundResponse) -> bytes:
-    """Return the start of the answer; of a redirect, which is not followed, where it leads."""
+    """Return the start of the response; for a redirect, which isn't followed, its target."""
     if answer.location is None or answer.status not in _REDIRECTS:
         return answer.body
     return f"Location: {answer.location}\n\n".encode()[:EXCERPT_BYTES] + answer.body

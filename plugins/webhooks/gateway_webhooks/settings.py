@@ -24,13 +24,13 @@ class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True):
     from then on ``next_secret`` signs alone. With ``signature`` ``v1a``, of the ``standard`` format
     only, both are ed25519 private keys that never leave the gateway; receivers verify with the
     public key. ``filter_fields`` choose events by content, ``send_fields`` and ``rename_fields``
-    what of their data is sent (:mod:`gateway_webhooks.disclosure`). ``exclusive``: no other
-    endpoint gets the events that fit.
+    the data that are sent (:mod:`gateway_webhooks.disclosure`). ``exclusive``: no other endpoint
+    gets matching events.
 
-    ``by_operator``: the operator chose the URL on the command line, and may see what comes back
-    from a private network. ``secret_since`` is when ``secret`` began to sign
-    alone, ``next_secret_since`` when the rotation began, ``changed_at`` when URL or headers last
-    changed; all ``None`` where that was before they were kept.
+    ``by_operator``: the operator chose the URL on the command line, and may see responses from a
+      private network. ``secret_since`` is when ``secret`` began to sign alone,
+      ``next_secret_since`` when the rotation began, ``changed_at`` when URL or headers last
+      changed; all ``None`` if that was before these times were stored.
     """
 
     url: str

@@ -91,7 +91,7 @@ def sign_standard(
 
 
 def new_signing_secret(signature: Literal["v1", "v1a"]) -> str:
-    """Make what an endpoint signs with: a secret that the receiver gets, or a private key."""
+    """Make an endpoint's signing secret, which the receiver gets, or a private key."""
     return new_private_key() if signature == "v1a" else new_secret()
 
 

@@ -1,4 +1,4 @@
-"""How an endpoint does: its success by quarter hour, and the time in which 95 % are delivered."""
+"""An endpoint's success by quarter hour, and the time in which 95 % are delivered."""
 
 from collections import defaultdict
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Doubts of addresses: a note, a city, a state or a number beside the street. Pure."""
+"""Refuse address columns with a note, a city, a state or a number beside the street. Pure."""
 
 import re
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ _CITY_BEFORE_HOUSE: Final = re.compile(
 
 
 def check_address(table: TakenColumns) -> None:
-    """Doubt words of a note behind the street, and a state without a city."""
+    """Refuse words of a note behind the street, and a state without a city."""
     for column in table.taken("patient_address"):
         texts = table.texts(column)
         if "notes" not in table.by_field and share(texts, note_behind_address) >= HALF:
@@ -71,7 +71,7 @@ def _begins_with_state(address: str) -> bool:
 
 
 def _begin_with_city(addresses: Sequence[str]) -> bool:
-    """Return whether most addresses have words before the house, and not all those of one house."""
+    """Return whether most addresses have words before the house number, on different houses."""
     found = [each["city"] for each in map(_CITY_BEFORE_HOUSE.match, addresses) if each is not None]
     cities = [each for each in found if not says_street(each) and not HOME.search(each)]
     is_marked = share(addresses, _MARK_BEFORE_HOUSE.match) > HALF
@@ -79,9 +79,9 @@ def _begin_with_city(addresses: Sequence[str]) -> bool:
 
 
 def _has_numbers(addresses: Sequence[str], pattern: re.Pattern[str]) -> bool:
-    """Return whether most addresses have a second number, and no two the same house's.
+    """Return whether most addresses have a second number, and no two share the house's.
 
-    The flats of a house have its number in common: ``1204 500 Elm St``, ``1305 500 Elm St``.
+    The flats of a house share its number: ``1204 500 Elm St``, ``1305 500 Elm St``.
     """
     found = [each for each in map(pattern.match, addresses) if each is not None]
     houses = {each["house"] for each in found}

@@ -1,10 +1,10 @@
-"""One address out of the columns that it stands in. Pure."""
+"""Join an address from its columns. Pure."""
 
 import re
 from collections.abc import Callable
 from typing import Final
 
-# Their ZIP codes begin with a zero, which a spreadsheet takes for nothing.
+# Their ZIP codes begin with a zero, which a spreadsheet drops.
 _ZERO_STATES: Final = frozenset({"CT", "MA", "ME", "NH", "NJ", "PR", "RI", "VI", "VT"})
 _SHORT_ZIP: Final = re.compile(r"\d{3,4}")
 _ZIP_DIGITS: Final = 5
@@ -14,13 +14,12 @@ _BETWEEN_WORDS: Final = re.compile(r"\W+")
 def full_address(part: Callable[[str], str | None]) -> str | None:
     """Join the parts: ``123 Main St, Apt 4, Miami, FL 33178``.
 
-    ``part`` reads a field. What the street's column says already, because it holds the whole
-    address, is not said twice.
+    ``part`` reads a field. Parts that the street's column already contains are not repeated.
     """
     street, second = part("patient_address"), part("address2")
-    if street is None:  # a city alone is no address
+    if street is None:  # a city alone isn't an address
         return None
-    # The flat stands behind the street, before the city in the street's second line.
+    # The flat is after the street, before the city of the second line.
     line, line_break, rest = street.partition("\n")
     if not line_break and street[:1].isdigit() and part("city") is None:
         line, line_break, rest = street.partition(", ")

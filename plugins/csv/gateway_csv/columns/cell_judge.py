@@ -1,6 +1,6 @@
-"""Judges cells by their columns: what can't be there, and what is unlike the other rows' cells.
+"""Checks cells by their columns: impossible values, and values unlike those of other rows.
 
-Cities, states and postal codes come again in row after row: each distinct one is judged once.
+Cities, states and postal codes repeat from row to row: each distinct one is checked once.
 """
 
 from collections import Counter
@@ -22,18 +22,18 @@ _REPEATED: Final = NAMES | {
 
 
 Fault = Callable[[Cell], str]
-"""Says why a cell can't be its column's; empty where it may be, or says nothing."""
+"""Returns why a cell doesn't fit its column; empty if it may fit, or is empty."""
 
 
 class CellJudge:
-    """Judges one table's cells. ``traits`` are what the cells of a field have in common."""
+    """Checks one table's cells. ``traits`` are the common properties of a field's cells."""
 
     def __init__(self, traits: Mapping[str, Sequence[Trait]] | None = None) -> None:
         self._traits = traits or {}
         self._faults: Sequence[tuple[Column, Fault]] | None = None
 
     def faults(self, judged: Sequence[Column]) -> Sequence[tuple[Column, Fault]]:
-        """Return the table's judged columns, each with the judge of its cells."""
+        """Return the table's checked columns, each with the function that checks its cells."""
         if self._faults is None:
             self._faults = [(each, self._judge_of(each.field or "")) for each in judged]
         return self._faults
@@ -50,7 +50,7 @@ class CellJudge:
 
 
 class TraitCounts:
-    """Counts what the cells of each field have in common, row by row."""
+    """Counts the common properties of each field's cells, row by row."""
 
     def __init__(self, by_field: Mapping[str, Sequence[Column]]) -> None:
         self._columns = [
@@ -77,11 +77,11 @@ class TraitCounts:
 
 
 def says_something(cell: Cell, field: str) -> bool:
-    """Return whether a cell says anything, as the reader of its column will see it."""
+    """Return whether a cell has a value, as the reader of its column will see it."""
     try:
         return text_of(cell, is_name=field in NAMES) is not None
     except Unreadable:
-        return False  # reported where it is read
+        return False  # reported when it is read
 
 
 def _unlike_others(cell: Cell, traits: Sequence[Trait]) -> str:

@@ -1,7 +1,7 @@
-"""What the cells of one table say as places, amounts, days and answers.
+"""The values of one table's cells: places, amounts, days, yes and no.
 
-Cities, copays, days and notes are the same in row after row: each text is read once. One that can't
-be read isn't kept: it is rare, and each row has its own problem of it.
+Cities, copays, days and notes repeat from row to row: each text is read once. An unreadable one
+isn't cached: it is rare, and each row reports its own problem.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,7 +27,7 @@ _ODD_FIELDS: Final = ("patient_email", "notes")
 
 
 class CellValues:
-    """Reads one table's cells. ``dates`` and ``order`` are what its column of days says."""
+    """Reads one table's cells. ``dates`` and ``order`` come from its column of days."""
 
     def __init__(self, *, decimal_comma: bool, dates: Evidence, order: Order | None) -> None:
         def money(cell: Cell) -> Decimal | None:
@@ -50,7 +50,7 @@ class CellValues:
         self.odd: Final[Mapping[str, Callable[[str], bool]]] = {
             each: KeptTexts(_odd_for(each)).__getitem__ for each in _ODD_FIELDS
         }
-        """Whether a text is odd for its field without being impossible, by field."""
+        """Whether a text is unusual for its field without being impossible, by field."""
 
 
 def _odd_for(field: str) -> Callable[[str], bool]:

@@ -1,8 +1,8 @@
-"""What a cell says: texts, numbers written as text, amounts of money, yes and no. Pure.
+"""The value of a cell: text, numbers written as text, amounts of money, yes and no. Pure.
 
-A cell that can't be read raises :class:`Unreadable`; nothing is ever guessed into another
-number. A spreadsheet keeps 15 digits of a number and may show fewer: what it cut off is
-gone, so such a cell is refused, not rounded.
+A cell that can't be read raises :class:`Unreadable`; no number is ever guessed. A spreadsheet keeps
+15 digits of a number and may show fewer: the other digits are lost, so such a cell is refused, not
+rounded.
 """
 
 import re
@@ -29,7 +29,7 @@ _NO_VALUE: Final = re.compile(
 _EXACT_DIGITS: Final = 15
 _WHOLE: Final = re.compile(r"([+-]?\d+)\.0+")
 _SCIENTIFIC: Final = re.compile(r"([+-]?\d)(?:[.,](\d+))?[eE]\+?(\d{1,3})")
-# The mark that makes a spreadsheet program take a cell as text.
+# The mark by which a spreadsheet program treats a cell as text.
 _TEXT_MARK: Final = re.compile("'(?='*[-+=@0-9\uff1d\uff0b\uff0d\uff20])")
 _YES: Final = frozenset({"y", "yes", "true", "t", "1", "x", "required", "oui", "\N{CHECK MARK}"})
 _NO: Final = frozenset({"n", "no", "false", "f", "0", "not required", "non"})
@@ -49,7 +49,7 @@ _CENT_PLACES: Final = 6
 
 
 class Unreadable(ValueError):
-    """A cell says something else than its column should. ``expected`` is what, ``fix`` how."""
+    """A cell has the wrong kind of value; ``expected`` names its kind, ``fix`` the remedy."""
 
     def __init__(self, expected: str, fix: str) -> None:
         super().__init__(expected)
@@ -58,7 +58,7 @@ class Unreadable(ValueError):
 
 
 def text_of(cell: Cell, *, is_name: bool = False) -> str | None:
-    """Return what a cell says as text, or ``None`` when it is empty in one of the usual ways."""
+    """Return a cell's text, or ``None`` when it is empty in one of the usual ways."""
     if not isinstance(cell, str):
         return _plain(cell)
     text = cell.strip()
@@ -77,7 +77,7 @@ def text_of(cell: Cell, *, is_name: bool = False) -> str | None:
 
 
 def name_of(cell: Cell) -> str | None:
-    """Return what a cell of names says: a person may be called Null or None."""
+    """Return the text of a cell with a name: a person may be called Null or None."""
     return text_of(cell, is_name=True)
 
 
@@ -90,7 +90,7 @@ def _plain(cell: Cell) -> str | None:
 
 
 def code_of(cell: Cell) -> str | None:
-    """Return a number that is a name: of a prescription, a patient, a telephone.
+    """Return a number that is an identifier: of a prescription, a patient, a telephone.
 
     ``13055551234.0`` loses its ``.0``; ``1.3E+10`` is read only where no digit is missing.
     """
@@ -106,7 +106,7 @@ def code_of(cell: Cell) -> str | None:
     if scientific is None:
         return text
     first, places, exponent = scientific[1], scientific[2] or "", int(scientific[3])
-    # As many digits as the number has: then none was rounded away.
+    # As many digits as the number has: none was lost by rounding.
     if len(places) != exponent or len(places) >= _EXACT_DIGITS:
         raise _shortened()
     return first + places
@@ -130,7 +130,7 @@ def _shortened() -> Unreadable:
 
 
 def uses_decimal_comma(cells: Iterable[Cell]) -> bool:
-    """Judge a column of amounts: whether its cents stand behind a comma."""
+    """Return whether a column of amounts has its cents after a comma."""
     return any(
         isinstance(each, str)
         and "," in each
@@ -143,7 +143,7 @@ def uses_decimal_comma(cells: Iterable[Cell]) -> bool:
 def money_of(cell: Cell, *, decimal_comma: bool) -> Decimal | None:
     """Read an amount: ``$1,250.00``, ``12,50``, ``(5.00)`` for minus five.
 
-    ``decimal_comma`` decides what ``1.250`` and ``1,250`` mean, which say it alone by nothing.
+    ``decimal_comma`` decides the meaning of ``1.250`` and ``1,250``, which are ambiguous alone.
     """
     if isinstance(cell, bool):
         raise _no_amount()
@@ -171,14 +171,14 @@ def money_of(cell: Cell, *, decimal_comma: bool) -> Decimal | None:
 
 
 def _parted(digits: str, *, decimal_comma: bool) -> tuple[str, str]:
-    """Part dollars from cents at the last separator, if that is one between them."""
+    """Split dollars from cents at the last separator, if it is a decimal one."""
     place = max(digits.rfind("."), digits.rfind(","))
     if place < 0:
         return digits, ""
     mark, cents = digits[place], digits[place + 1 :]
     others = digits[:place]
     between = {each for each in others if each in ",."}
-    if mark in between:  # 1,250,000: it stands more than once, so it parts thousands
+    if mark in between:  # 1,250,000: it occurs more than once, so it separates thousands
         return digits, ""
     if len(cents) == 3 and not between and mark == ("." if decimal_comma else ","):  # noqa: PLR2004
         return digits, ""
@@ -215,7 +215,7 @@ def yes_or_no(cell: Cell) -> bool | None:
 
 
 def priority_of(cell: Cell) -> str | None:
-    """Return a priority in the gateway's words; one it doesn't know is left to intake."""
+    """Return a priority in the gateway's words; intake refuses an unknown one."""
     text = text_of(cell)
     if text is None:
         return None
@@ -250,7 +250,7 @@ def prescriptions_of(cell: Cell) -> tuple[Prescription, ...] | None:
 
 
 def masked(cell: Cell) -> str | None:
-    """Return a cell's shape without what it says: letters as ``x``, digits as ``9``."""
+    """Return a cell's shape without its content: letters as ``x``, digits as ``9``."""
     if cell is None or cell == "":
         return None
     text = re.sub(r"\d", "9", re.sub(r"[^\W\d_]", "x", str(cell).strip()))

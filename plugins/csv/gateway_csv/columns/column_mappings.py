@@ -1,7 +1,7 @@
-"""Columns that a sender chose the fields of, remembered for each sender of files.
+"""The fields that a sender chose for columns, remembered for each sender of files.
 
-Live and test data, and the keys of different sites, are remembered separately: what is chosen with
-a test key must not change how live files are read, nor one site how another's are.
+Live and test data, and the keys of different sites, are remembered separately: a choice with a test
+key must not change the reading of live files, nor a choice of one site that of another's.
 """
 
 import re
@@ -19,7 +19,7 @@ IGNORE: Final = "ignore"
 _SENDER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}")
 _LONGEST: Final = 80
 _LONGEST_METADATA: Final = 100
-"""What a package's metadata takes for a name."""
+"""The allowed names of a package's metadata."""
 _MOST: Final = 200
 
 
@@ -33,12 +33,12 @@ class Memory(NamedTuple):
 
     @classmethod
     def of(cls, caller: Caller, sender: str) -> Self:
-        """Return where a caller's columns for a sender's files are kept."""
+        """Return the key of a caller's choices for a sender's files."""
         return cls(caller.account_id, caller.mode, caller.site or "", sender)
 
 
 def checked(chosen: Mapping[str, str]) -> dict[str, str]:
-    """Return what was chosen by normal header; an ignored column's field is empty.
+    """Return the choices by normal header; an ignored column's field is empty.
 
     Raises ``InvalidInput`` for a field that doesn't exist, or that no package could have.
     """
@@ -65,7 +65,7 @@ def checked(chosen: Mapping[str, str]) -> dict[str, str]:
 
 
 def checked_sender(sender: str | None) -> str:
-    """Return a sender's name; raises ``InvalidInput`` for what is none."""
+    """Return a sender's name; raises ``InvalidInput`` for an invalid one."""
     if sender is None:
         return DEFAULT_SENDER
     if not _SENDER.fullmatch(sender):
@@ -74,7 +74,7 @@ def checked_sender(sender: str | None) -> str:
 
 
 async def remembered(database: Database, memory: Memory) -> dict[str, str]:
-    """Return what was chosen before."""
+    """Return the earlier choices."""
     async with database.read() as connection:
         rows = await connection.execute(
             select(chosen_columns.c.header, chosen_columns.c.field).where(*_in(memory))
@@ -83,7 +83,7 @@ async def remembered(database: Database, memory: Memory) -> dict[str, str]:
 
 
 async def remember(database: Database, memory: Memory, chosen: Mapping[str, str]) -> None:
-    """Keep choices, in place of earlier ones for the same columns."""
+    """Store choices, in place of earlier ones for the same columns."""
     if not chosen:
         return
     async with database.begin() as connection:

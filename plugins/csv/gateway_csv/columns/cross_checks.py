@@ -1,8 +1,8 @@
-"""What the chosen columns say of each other: doubts that no single column raises.
+"""Checks of the chosen columns against each other, for faults that no single column shows.
 
-A doctor under *Patient Name* shows by standing at many addresses, an amount that was merged into
-the notes by the missing column of amounts. Each doubt refuses the file, and says how to overrule
-it: a column that the sender chose is not doubted.
+A doctor's name under *Patient Name* occurs at many addresses; an amount that was merged into the
+notes leaves no column of amounts. Each fault refuses the file, and the error says how to overrule
+it: a column that the sender chose isn't checked.
 """
 
 import re
@@ -43,7 +43,7 @@ _JOINED: Final = re.compile(r"[^\W\d_]-[^\W\d_]{2,}")
 
 
 def check_columns(columns: Sequence[Column], sample: Sample) -> None:
-    """Raise ``InvalidInput`` where the columns together say that one of them is something else."""
+    """Raise ``InvalidInput`` where the columns together show that one of them is wrong."""
     if any(each.how == "layout" for each in columns):
         return
     by_field: dict[str, list[Column]] = {}
@@ -56,7 +56,7 @@ def check_columns(columns: Sequence[Column], sample: Sample) -> None:
 
 
 def _check_names(table: TakenColumns) -> None:
-    """Doubt names with a doctor's title, one at many addresses, and cells that are none."""
+    """Refuse names with a doctor's title, one at many addresses, and cells that aren't names."""
     for column in table.taken("patient_name", "last_first", "first_name", "last_name"):
         if fit(column.field or "", table.texts(column), is_garbled_fine=True) <= HALF:
             raise doubted(column, "half of its cells are no names")
@@ -85,13 +85,13 @@ def _check_names(table: TakenColumns) -> None:
 
 
 def _may_have_city(names: Sequence[str]) -> bool:
-    """Return whether most names have something behind a gap or a mark, or all behind a hyphen."""
+    """Return whether most names have text after a gap or a mark, or all after a hyphen."""
     is_joined = len(names) > 1 and share(names, _JOINED.search) > NEARLY_ALL
     return is_joined or any(share(names, each) > HALF for each in _BESIDE_NAMES)
 
 
 def _check_first_names(table: TakenColumns) -> None:
-    """Doubt whole names under *First Name* that stand at several addresses."""
+    """Refuse whole names under *First Name* that occur at several addresses."""
     for column in table.taken("first_name"):
         texts = table.texts(column)
         is_whole = share(texts, lambda each: " " in each) > HALF
@@ -109,7 +109,7 @@ def _check_first_names(table: TakenColumns) -> None:
 
 
 def _others(table: TakenColumns, field: str) -> list[set[str]]:
-    """Return what other parties' columns for ``field`` have in them."""
+    """Return the values of other parties' columns for ``field``."""
     return [
         set(table.texts(each))
         for each in table.columns
@@ -120,7 +120,7 @@ def _others(table: TakenColumns, field: str) -> list[set[str]]:
 
 
 def _repeats(values: Sequence[str], houses: Sequence[str]) -> bool:
-    """Return whether most rows have a value that stands at another address in each of its rows."""
+    """Return whether most rows have a value that occurs at another address in each of its rows."""
     if not houses or len(values) < FEWEST_ROWS:
         return False
     at: dict[str, list[str]] = {}
@@ -154,7 +154,7 @@ def _has_words(text: str) -> bool:
 
 
 def _check_dates(table: TakenColumns) -> None:
-    """Doubt a column of days that has none, beside another that has, or in all of its cells."""
+    """Refuse a column of days without days, where another column has them, or entirely."""
     for column in table.taken("delivery_date"):
         texts = table.texts(column)
         days = share(texts, could_be_date)
@@ -167,7 +167,7 @@ def _check_dates(table: TakenColumns) -> None:
 
 
 def _check_cities(table: TakenColumns) -> None:
-    """Doubt a city's column that has the patients' names in it."""
+    """Refuse a city's column that contains the patients' names."""
     for column in table.taken("city", "locality"):
         others = [each for each in table.columns if each.field is None]
         if not any(map(PLACE.search, table.texts(column))) and any(
@@ -178,7 +178,7 @@ def _check_cities(table: TakenColumns) -> None:
 
 
 def _check_bare_cities(table: TakenColumns) -> None:
-    """Doubt cities that are none, and those that the names' columns rather have."""
+    """Refuse cities that aren't, and those that are rather in the names' columns."""
     for column in table.taken("city"):
         if fit("city", table.texts(column), is_garbled_fine=True) <= HALF:
             raise doubted(column, "half of its cells are no cities")

@@ -1,4 +1,4 @@
-"""Dates, judged by the column: ``03/04/2026`` alone is two dates, its neighbours say which."""
+"""Dates, read by their column: ``03/04/2026`` is ambiguous alone, its column decides."""
 
 import re
 from datetime import date, datetime, timedelta
@@ -26,7 +26,7 @@ _CLOCK: Final = re.compile(
 _MONTH_NAMES: Final = "jan feb mar apr may jun jul aug sep oct nov dec"
 _MONTHS: Final = tuple(_MONTH_NAMES.split(" "))
 _SERIAL: Final = re.compile(r"(\d{5})(?:\.\d+)?")
-# Day 0 of Excel's calendar, its leap day of 1900 that never was counted in.
+# Day 0 of Excel's calendar, which includes a leap day in 1900 that didn't exist.
 _SERIAL_START: Final = date(1899, 12, 30)
 _FIRST_YEAR, _LAST_YEAR = 2000, 2100
 _TWELVE: Final = 12
@@ -41,20 +41,20 @@ _UNDECIDED_COUNTRIES: Final = frozenset({"CA"})
 
 
 class Evidence(NamedTuple):
-    """How many dates of a column can only be read one way, and how many both ways."""
+    """The dates of a column: how many can be read in one way only, and how many both ways."""
 
     day_first: int = 0
     month_first: int = 0
     either: int = 0
     earliest: date | None = None
     latest: date | None = None
-    """Of the dates that can be read in one way only."""
+    """Among the dates that can be read in one way only."""
 
     def and_of(self, cell: Cell) -> "Evidence":
-        """Add what one more cell says."""
+        """Add one more cell."""
         if (
             not isinstance(cell, str)
-            or cell[:_YEAR_DIGITS].isdigit()  # it begins with its year
+            or cell[:_YEAR_DIGITS].isdigit()  # the date begins with its year
             or len(cell) > _LONGEST
             or not (found := _NUMERIC.fullmatch(_day_part(cell)))
         ):
@@ -75,7 +75,7 @@ class Evidence(NamedTuple):
         return self._replace(earliest=min(earliest, day), latest=max(latest, day))
 
     def is_strange(self, cell: Cell, order: Order | None) -> bool:
-        """Return whether a date is far from the sure ones, and near them in the other order."""
+        """Return whether a date is far from the unambiguous ones, but near in the other order."""
         if self.earliest is None or self.latest is None or not isinstance(cell, str):
             return False
         found = _NUMERIC.fullmatch(_day_part(cell))
@@ -90,10 +90,10 @@ class Evidence(NamedTuple):
         return start <= turned <= end and not start <= said <= end
 
     def order(self, wanted: DayOrder, country: str) -> Order | None:
-        """Decide; ``None`` when nothing decides it, or the column contradicts itself.
+        """Return the order; ``None`` when the column leaves it open or contradicts itself.
 
-        A single date that goes against the habit of the country, among many that go both ways,
-        is a slip of the pen: it doesn't turn the others.
+        A single date against the country's habit, among many ambiguous ones, counts as a typing
+        error: it doesn't decide for the others.
         """
         if wanted != "auto":
             return wanted
@@ -110,16 +110,16 @@ class Evidence(NamedTuple):
         return habit if sure == 1 else None
 
     def is_undecided(self, wanted: DayOrder, country: str) -> bool:
-        """Return whether the column's own dates leave it open, or contradict each other."""
+        """Return whether the column's own dates leave the order open, or contradict each other."""
         return bool(self.day_first or self.month_first) and self.order(wanted, country) is None
 
     def is_against_habit(self, wanted: DayOrder, country: str) -> bool:
-        """Return whether the column is read in another way than the country's."""
+        """Return whether the column's order differs from the country's."""
         order = self.order(wanted, country)
         return wanted == "auto" and order is not None and _habit(country) not in {None, order}
 
     def was_assumed(self, wanted: DayOrder) -> bool:
-        """Whether it was the country that decided how dates were read."""
+        """Whether the country decided the order."""
         return wanted == "auto" and bool(self.either) and not (self.day_first or self.month_first)
 
 
@@ -150,7 +150,7 @@ def date_of(cell: Cell, order: Order | None) -> date | None:
     text = text_of(cell)
     if text is None:
         return None
-    found = _ISO.fullmatch(text)  # most dates are written so, and nothing else is
+    found = _ISO.fullmatch(text)  # most dates have this form, and no other text
     if found:
         return _made(int(found[1]), int(found[2]), int(found[3]))
     return _written(_day_part(text), order)
@@ -172,7 +172,7 @@ def _written(day: str, order: Order | None) -> date:
 
 
 def _day_part(text: str) -> str:
-    if len(text) > _LONGEST:  # no date, and patterns take their time with it
+    if len(text) > _LONGEST:  # not a date, and the patterns below are slow
         return text
     return _CLOCK.sub("", _WEEKDAY.sub("", text.strip())).strip()
 

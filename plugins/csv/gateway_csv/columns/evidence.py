@@ -1,7 +1,7 @@
-"""Whether a cell may be what its column is: a person's name, an address, a number … Pure.
+"""Whether a cell fits its column: a person's name, an address, a number … Pure.
 
-A cell that looks like something else than its column is proof that cells moved, or that the
-column was taken for the wrong field. What only might be something else passes.
+A cell that certainly is something else proves that cells moved, or that the column was recognised
+as the wrong field. An ambiguous cell passes.
 """
 
 import re
@@ -53,7 +53,7 @@ _EMAIL_INSIDE: Final = re.compile(r"[^\s@]@[^\s@]+\.[a-z]", re.IGNORECASE)
 _PLUS_BEFORE_AT: Final = re.compile(r"(?<=\w)\+(?=\w[^@\s]*@)")
 _BEHIND_EMAIL: Final = re.compile(r"@[^\s@]+\.[a-z]{2,}[-/|&][^\s@]*$", re.IGNORECASE)
 _LETTER: Final = re.compile(r"[^\W\d_]")
-# Nearly every name there is: letters and what stands between them.
+# Nearly every name: letters and the marks between them.
 _PLAIN_NAME: Final = re.compile(r"[^\W\d_](?:[^\W\d_]|[ .,'\u2019-](?![ ,]*$)|\.$)*")
 _USUAL_NAME: Final = re.compile(r"[A-Z][a-z]+(?: [A-Z][a-z]+){1,2}")
 _EXTENSION: Final = re.compile(r"\s*(?:x|ext\.?)\s*\d{1,6}$", re.IGNORECASE)
@@ -63,7 +63,7 @@ _USUAL_STREET: Final = re.compile(
 )
 _DOSE: Final = re.compile(r"\d\s*(?:mg|mcg|ml)\b", re.IGNORECASE)
 _PLAIN_STREET: Final = re.compile(r"\d{1,6}[a-z]? +[^\W\d_][^@$\d]*", re.IGNORECASE)
-# Nearly every address there is in one cell: 123 Main St, Apt 4, Miami, FL 33100.
+# Nearly every address in one cell: 123 Main St, Apt 4, Miami, FL 33100.
 _PLAIN_ADDRESS: Final = re.compile(
     r"\d{1,6} (?!(?:mg|mcg|ml|tab|cap|units?)\b)[a-z][a-z .']*"
     r"(?:, (?:apt \d{1,4}(?=,))?[a-z .']*)*"
@@ -127,7 +127,7 @@ _SHORTEST: Final = 3
 _MAX_REGION: Final = 30
 _NO_LETTERS_AT_END: Final = re.compile(r"[\W_]+$")
 _NO_LETTER: Final = re.compile(r"[\W_]")
-# Most numbers there are: a few letters and some digits, not all of them zero.
+# Most numbers: a few letters and some digits, not all of them zero.
 _PLAIN_CODE: Final = re.compile(r"[A-Za-z]{0,4}-?(?=0*[1-9])\d{1,14}", re.ASCII)
 _PLAIN_EMAIL: Final = re.compile(
     r"[a-z]+(?:[._][a-z]+)*\d{0,6}@[a-z]+(?:\.[a-z]+)+", re.ASCII | re.IGNORECASE
@@ -136,7 +136,7 @@ _PLAIN_DIGITS: Final = re.compile(r"\d{1,11}", re.ASCII)
 
 
 def _is_usual_name(text: str) -> bool:
-    """Say quickly whether a text is a name as nearly all are: ``Ana Maria Reed``."""
+    """Return quickly whether a text is a name of the usual form: ``Ana Maria Reed``."""
     last = text.rpartition(" ")[2].casefold()
     is_usual = _USUAL_NAME.fullmatch(text) is not None and last not in HEADER_WORDS
     return is_usual and text.casefold() not in _NO_NAMES
@@ -165,7 +165,7 @@ def _rarer_name(text: str) -> str:
 
 
 def may_be_header(text: str) -> bool:
-    """Say quickly whether a text's last word is one that headers end with."""
+    """Return quickly whether a text's last word is a common end of headers."""
     last = text.rpartition(" ")[2]
     if not last.isalnum():
         last = _NO_LETTER.split(_NO_LETTERS_AT_END.sub("", text))[-1]
@@ -173,7 +173,7 @@ def may_be_header(text: str) -> bool:
 
 
 def _is_header(text: str) -> bool:
-    """Whether a text is a header that no person is called by: of several words, or of a role."""
+    """Whether a text is a header and not a name: several words, or a role."""
     if not may_be_header(text):
         return False
     if " " not in text and "_" not in text:
@@ -202,7 +202,7 @@ def _address(text: str) -> str:
 
 
 def _is_plain_street(text: str) -> bool:
-    """Return whether a text is as nearly every street is: a number, and no digit behind it."""
+    """Return whether a text is a street of the usual form: a number, and no later digit."""
     is_plain = _PLAIN_STREET.fullmatch(text) and not _OTHER_DELIMITERS.search(text)
     return bool(is_plain) and not has_more_than_street(text)
 
@@ -220,7 +220,7 @@ _NOT_IN_ADDRESSES: Final = (_NOT_IN_AN_ADDRESS, _DATE_INSIDE, _PHONE_DIGITS, _OT
 
 
 def _locality(text: str) -> str:
-    """Judge a city with its state and postal code, in one column."""
+    """Check a city with its state and postal code, in one column."""
     shape = looks(text)
     if shape or not _LETTER.search(text) or is_placeholder(text):
         return f"it looks like {shape}" if shape else "it is no city"
@@ -414,7 +414,7 @@ _JUDGES: Final[Mapping[str, Callable[[str], str]]] = {
 
 
 def weak_misfit(field: str, text: str) -> bool:
-    """Say whether a cell is odd for its column; two of these in one row mean that cells moved."""
+    """Return why a cell is unusual for its column; two in one row mean that cells moved."""
     if field == "patient_email":
         return "@" not in text
     shape = looks(text) if field == "notes" else ""
@@ -428,7 +428,7 @@ def weak_misfit(field: str, text: str) -> bool:
 
 
 def column_fit(field: str, texts: Sequence[str]) -> float:
-    """Return the share of a column's values that are not odd for it; 1 for none."""
+    """Return the share of a column's values that are usual for it; 1 without values."""
     odd = [weak_misfit(field, each) or misfit(field, each) != "" for each in texts]
     return 1 - sum(odd) / len(odd) if odd else 1.0
 
@@ -437,7 +437,7 @@ JUDGED: Final = frozenset(_JUDGES)
 
 
 def misfit(field: str, cell: Cell) -> str:
-    """Say why a cell can't be what its column is; empty where it may be."""
+    """Return why a cell doesn't fit its column; empty where it may fit."""
     judge = _JUDGES.get(field)
     return "" if judge is None else _misfit(field, judge, cell)
 
@@ -474,22 +474,22 @@ def _misfit(field: str, judge: Callable[[str], str], cell: Cell) -> str:
 
 
 def _is_nothing(field: str, cell: Cell) -> bool:
-    """Return whether a cell says nothing about its column: a placeholder, a stray mark."""
+    """Return whether a cell doesn't count for its column: a placeholder, a stray mark."""
     if field != "patient_address" or not isinstance(cell, str):
         return False
     return len(cell.strip()) < _SHORTEST or is_placeholder(cell)
 
 
 def fit(field: str, cells: Iterable[Cell], *, is_garbled_fine: bool = False) -> float:
-    """Return the share of a column's filled cells that may be what the column is; 1 for none.
+    """Return the share of a column's filled cells that fit it; 1 without any.
 
-    With ``is_garbled_fine`` a text whose letters were garbled counts as one that may be.
+    With ``is_garbled_fine`` garbled texts count as fitting.
     """
 
     def may_be(cell: Cell) -> bool:
         return why_not(cell) == "" or (is_garbled_fine and garbled(field, str(cell)) != "")
 
     why_not = misfits(field)
-    judge = kept(may_be)  # cities, states and days are the same in many rows
+    judge = kept(may_be)  # cities, states and days repeat in many rows
     found = [judge(each) for each in cells if not _is_nothing(field, each)]
     return sum(found) / len(found) if found else 1.0

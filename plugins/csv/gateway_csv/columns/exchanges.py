@@ -1,7 +1,7 @@
-"""Cells that were exchanged in one row, known by what the other rows have in both columns. Pure.
+"""Cells that were exchanged in one row, recognised by the other rows' cells. Pure.
 
-A prescription's number that is written as the other rows' patient ids, beside a patient id written
-as their prescriptions: each cell may be what its column is, and together they can't.
+For example a prescription's number in the form of the other rows' patient ids, beside a patient id
+in the form of their prescriptions: each cell fits its column alone, but not both together.
 """
 
 import itertools
@@ -46,7 +46,7 @@ _FAMILY: Final = frozenset(
         "alternate",
     }
 )
-"""Parties that may be a patient of the same file as well."""
+"""Parties that may also be a patient of the same file."""
 _LETTERS: Final = re.compile(r"[^\W\d_]")
 _DIGITS: Final = re.compile(r"\d")
 _CENTS: Final = re.compile(r"\D*\d+[.,]\d\d\D*")
@@ -68,7 +68,7 @@ Pair = tuple[int, int]
 
 
 class Exchanges:
-    """Counts what pairs of columns have in each row, then judges rows by it."""
+    """Counts the forms of pairs of columns in all rows, then checks rows by them."""
 
     def __init__(
         self, by_field: Mapping[str, Sequence[Column]], columns: Sequence[Column] = ()
@@ -86,7 +86,7 @@ class Exchanges:
         self._numbers = list(itertools.permutations([*codes, *places("postal_code")], 2))
         self._counts = list(itertools.product(codes, quantities))
         self._units = list(itertools.product(places("address2"), codes))
-        # Counts of pieces that are none in one row: its cells moved.
+        # Counts of pieces with another value in one row: its cells moved.
         self._moved = list(itertools.product(quantities, places(*_MOVED)[:1]))
         self._digits = {each: [0, 0] for each, _ in self._moved}
         self._homes = [(unit, each.place) for each in ignored for unit in places("address2")]
@@ -110,7 +110,7 @@ class Exchanges:
         self._own = {
             each: Counter[str]() for pair in (*self._numbers, *self._counts) for each in pair
         }
-        # By what a number is written with its letters kept: MRN1000 is not written as ORD5000 is.
+        # A form keeps a number's letters: MRN1000 has another form than ORD5000.
         marked = {each for pair in (*self._numbers, *self._units) for each in pair}
         marked |= {each for _, each in self._lost}
         self._marks = {each: Counter[str]() for each in marked}
@@ -124,7 +124,7 @@ class Exchanges:
         self._cents = {each: Counter[str]() for each in places("copay_amount")}
         self._formed = sorted({*self._shaped, *self._priced})
         self._written: dict[str, tuple[Mapping[int, str], int]] = {}
-        """Rows that are counted later, by how their numbers are written: one, and how many."""
+        """Rows to count later, by the forms of their numbers: an example, and their number."""
         self._by_marks: dict[str, tuple[Pair | None, Mapping[int, str]]] = {}
         counted = {each for pair in self._others for each in pair} | set(places("city"))
         self._values = {each: Counter[str]() for each in counted}
@@ -152,7 +152,7 @@ class Exchanges:
         )
 
     def _pair_texts(self, places: Callable[..., list[int]], columns: Sequence[Column]) -> None:
-        """Note which columns are compared by what stands in them: a drug, a comma, a form."""
+        """Record which columns are compared by content: a drug, a comma, a form."""
         ignored = [each for each in columns if each.field is None and each.header]
         things = [each.place for each in ignored if not is_quantity(each.header)]
         self._commas = list(itertools.product(places("last_first"), things))
@@ -192,12 +192,12 @@ class Exchanges:
             self._count_kinds(texts)
 
     def _form_of(self, texts: Mapping[int, str]) -> tuple[str, bool]:
-        """Return how a row's numbers are written, and whether no other rows are taken for it."""
+        """Return the forms of a row's numbers, and whether other rows can share the result."""
         said = _BETWEEN.join([texts[place] for place in self._formed])
         return _mark(said), said.count(_BETWEEN) < max(1, len(self._formed))  # none is in a cell
 
     def _count_forms(self, texts: Mapping[int, str], rows: int) -> None:
-        """Count so many rows whose numbers are written as those of one of them."""
+        """Count a number of rows whose numbers have the same forms."""
         marks, kinds = self._forms(texts)
         shapes = {place: _shape(mark) for place, mark in marks.items()}
         for counters, forms in ((self._own, shapes), (self._marks, marks), (self._cents, kinds)):
@@ -214,7 +214,7 @@ class Exchanges:
             self._shapes[(one, other), kinds[one], kinds[other]] += rows
 
     def _count_kinds(self, texts: Mapping[int, str]) -> None:
-        """Count what some rows are enough to tell of a column."""
+        """Count kinds of values, for which some rows are enough."""
         self._rows += 1
         for place, counted in self._usual.items():
             counted[_mark(texts[place])] += 1
@@ -246,9 +246,9 @@ class Exchanges:
         return found
 
     def _by_numbers(self, texts: Mapping[int, str]) -> tuple[Pair | None, Mapping[int, str]]:
-        """Judge a row by how its numbers are written, which few rows of a file differ in.
+        """Check a row by the forms of its numbers, of which a file has few combinations.
 
-        Returns the verdict and which amounts have cents: the same for all that are written alike.
+        Returns the result and which amounts have cents, the same for all rows with these forms.
         """
         key, is_sure = self._form_of(texts)
         found = self._by_marks.get(key)
@@ -264,12 +264,12 @@ class Exchanges:
         return found
 
     def _forms(self, texts: Mapping[int, str]) -> tuple[dict[int, str], dict[int, str]]:
-        """Return how each number is written, and which amounts have cents, by column."""
+        """Return the form of each number, and which amounts have cents, by column."""
         marks = {place: _mark(texts[place]) for place in self._shaped}
         return marks, {place: _kind(texts[place]) for place in self._priced}
 
     def _by_form(self, kinds: Mapping[int, str], marks: Mapping[int, str]) -> Pair | None:
-        """Judge a row by the forms of its numbers alone: few rows of a file differ in them."""
+        """Check a row by the forms of its numbers alone, of which a file has few combinations."""
         shapes = {place: _shape(mark) for place, mark in marks.items()}
         turned = (each for each in self._codes if self._is_turned(each, shapes))
         amounts = (each for each in self._amounts if self._is_turned(each, kinds))
@@ -293,7 +293,7 @@ class Exchanges:
                 yield amount, code
 
     def _odd(self, texts: Mapping[int, str]) -> Iterator[Pair]:
-        """Yield counts that are something else in this row, and a note that is the row's state."""
+        """Yield counts with another kind of value in this row, and a note that is a state."""
         for count, beside in self._moved:
             said = texts[count]
             if said.isdigit():
@@ -312,7 +312,7 @@ class Exchanges:
                     yield other, state
 
     def _neighbours(self, texts: Mapping[int, str]) -> Iterator[Pair]:
-        """Yield a column whose cell is written as the column's beside it are, and only there."""
+        """Yield a column whose cell has the form of the neighbouring column, in this row only."""
         if self._marked is None:
             self._marked = self._telling_pairs()
         for one, other, mark in self._marked:
@@ -320,7 +320,7 @@ class Exchanges:
                 yield one, other
 
     def _telling_pairs(self) -> list[tuple[int, int, str]]:
-        """Return columns with how the one beside them is written, where they are written else."""
+        """Return columns with the form of their neighbour, where the forms differ."""
         usual = {
             place: mark
             for place, counted in self._usual.items()
@@ -339,7 +339,7 @@ class Exchanges:
     def _comma(self, texts: Mapping[int, str]) -> Iterator[Pair]:
         """Yield a name without a comma beside another party's cell that alone has one.
 
-        Yield a missing city beside such a cell that is one with its postal code, too.
+        Also yield a missing city beside such a cell with a city and its postal code.
         """
         for mine, theirs in self._commas:
             is_bare = "," not in texts[mine] and self._parted[mine] > 0
@@ -350,7 +350,7 @@ class Exchanges:
                 yield mine, theirs
 
     def _drug(self, texts: Mapping[int, str]) -> Iterator[Pair]:
-        """Yield a note with a drug's strength beside a drug without, where the others have one."""
+        """Yield a note with a drug's strength beside a drug without one, unlike other rows."""
         for note, things in self._drugs:
             if not _STRENGTH.search(texts[note]) or self._strong[note][True] > 1:
                 continue
@@ -360,7 +360,7 @@ class Exchanges:
                     yield note, thing
 
     def _doctor(self, texts: Mapping[int, str]) -> Iterator[Pair]:
-        """Yield a patient with a doctor's title beside a doctor without, where others have none."""
+        """Yield a patient with a doctor's title beside a doctor without one, unlike other rows."""
         for theirs, persons in self._doctors:
             other = texts[theirs]
             if not other or has_doctors_title(other):
@@ -395,7 +395,7 @@ class Exchanges:
                 yield mine, theirs
 
     def _is_said_once(self, said_at: Mapping[int, str]) -> bool:
-        """Return whether nothing that a row says is in the columns it may be exchanged with."""
+        """Return whether no value of a row occurs in the columns it may be exchanged with."""
         if self._said_beside is None:  # all rows were counted
             self._said_beside = [
                 (place, frozenset(itertools.chain(*values))) for place, values in self._beside_of
@@ -403,7 +403,7 @@ class Exchanges:
         return all(said_at[place].casefold() not in said for place, said in self._said_beside)
 
     def _is_turned(self, pair: Pair, forms: Mapping[int, str]) -> bool:
-        """Return whether as many rows have the two forms the other way round."""
+        """Return whether as many rows have the two forms in reverse."""
         one, other = forms[pair[0]], forms[pair[1]]
         turned = self._shapes.get((pair, other, one), 0)
         is_odd = bool(one and other) and one != other
@@ -412,9 +412,9 @@ class Exchanges:
     def _is_others(
         self, pair: Pair, shapes: Mapping[int, str], counted: Mapping[int, Counter[str]]
     ) -> bool:
-        """Return whether a number is written as those of another column, whose cell has none.
+        """Return whether a number has the form of another column, whose cell is empty.
 
-        It is odd among the numbers of its own column, or where rows have both.
+        It is unusual in its own column, or rows usually have both.
         """
         one, other = pair
         shape, others = shapes[one], counted[other]
@@ -425,13 +425,13 @@ class Exchanges:
         return (is_unlike and counted is self._own) or _is_odd(counted[one], shape)
 
     def _is_unit(self, pair: Pair, marks: Mapping[int, str]) -> bool:
-        """Say whether the number of a flat is written as the long ones of an id that is missing."""
+        """Return whether a flat's number has the long form of an id that is missing."""
         unit, other = marks[pair[0]], self._marks[pair[1]]
         is_usual = 2 * other.get(unit, 0) >= other.total() > 0
         return is_usual and _LONG in unit and not marks[pair[1]]
 
     def _is_count(self, pair: Pair, shapes: Mapping[int, str]) -> bool:
-        """Say whether a number is written as counts of pieces are, and only its row lacks one."""
+        """Return whether a number looks like a count of pieces, and its row lacks one."""
         one, other = pair
         shape, own, counts = shapes[one], self._own[one], self._own[other]
         said = shapes[other]
@@ -475,7 +475,7 @@ def _shape(text: str) -> str:
 
 
 def _mark(text: str) -> str:
-    """Return how a number is written, its digits alone replaced."""
+    """Return the form of a number, with its digits replaced."""
     return text.translate(_ASCII_MARKS) if text.isascii() else _DIGITS.sub("9", text)
 
 

@@ -1,9 +1,8 @@
-"""What a header means: the field it names, and whose it is.
+"""The meaning of a header: its field and its owner.
 
-A header is a core and, around it, words that say whose: *Patient* Phone, *Ship-to* City,
-*Prescriber* Name. A core is known by its exact words, never by resemblance; a header that only
-resembles one is suggested. Which of several columns is taken is decided in
-:mod:`gateway_csv.columns.recognition`.
+A header is a core with words for the owner: *Patient* Phone, *Ship-to* City, *Prescriber* Name. A
+core is known by its exact words, never by resemblance; a header that only resembles one is
+suggested. Which of several columns is taken is decided in :mod:`gateway_csv.columns.recognition`.
 """
 
 import re
@@ -14,7 +13,7 @@ from typing import Final, Literal, NamedTuple
 
 How = Literal["name", "synonym", "chosen", "remembered", "layout"]
 Role = Literal["delivery", "patient", "none", "other"]
-"""Whose a column is: of the delivery, of the patient, not said, or of another party."""
+"""The owner of a column: the delivery, the patient, none named, or another party."""
 
 METADATA: Final = "metadata."
 MANY: Final = frozenset({"notes", "patient_phone", "status", "ended_at"})
@@ -50,7 +49,7 @@ FIELDS: Final = (
     "ended_at",
     "package_id",
 )
-"""What a column can be chosen as, besides ``metadata.…`` and ``ignore``."""
+"""The fields that a column can be chosen as, besides ``metadata.…`` and ``ignore``."""
 
 _CORES: Final[Mapping[str, str]] = {
     "patient_name": "name|nom|full name|complete name|nom complet|nom du patient|nom du client",
@@ -168,7 +167,7 @@ _FIRST_CHOICES: Final = frozenset(
     {"external order id", "order id", "order number", "order no", "orderid", "order num"}
     | {"external patient id", "patient id", "patient number", "patient no", "patientid"}
 )
-"""Ids that count for more than another id beside them: an invoice, a delivery's own number."""
+"""Ids that come before another id beside them: an invoice, a delivery's own number."""
 
 _ROLES: Final[Mapping[Role, str]] = {
     "delivery": (
@@ -203,11 +202,11 @@ _THINGS: Final = frozenset(
     {"drug", "item", "product", "medication", "sku", "lineitem", "line item", "plan", "route"}
     | {"group", "account", "acct", "pickup", "pick up", "return", "origin", "bill", "from"}
 )
-"""Words for what has no address and no telephone."""
+"""Words for things without an address and a telephone."""
 _DRIVER: Final = frozenset(
     {"driver", "drivers", "courier", "livreur", "chauffeur", "worker", "rider", "carrier"}
 )
-# Words that name a person when they stand alone; "Ship to" alone may be an address or a name.
+# Words that alone name a person; "Ship to" alone may be an address or a name.
 _PERSONS: Final = frozenset(
     {"patient", "patients", "pt", "customer", "client", "member", "recipient", "consignee"}
     | {"addressee", "destinataire", "receiver", "resident", "cust", "deliver to"}
@@ -233,7 +232,7 @@ _NOT_A_SIGNATURE: Final = "sig"
 
 
 class Meaning(NamedTuple):
-    """What a header says: a field, whose it is, and how exactly it was named.
+    """The meaning of a header: a field, its owner, and the exactness of its name.
 
     ``rank`` orders columns of one field that have the same role: a first choice beats another.
     ``is_driver`` is true for a driver, not for the others with an address of their own.
@@ -247,7 +246,7 @@ class Meaning(NamedTuple):
 
 
 def normal(header: str) -> str:
-    """Fold what makes no difference: case, accents, width, punctuation, ``#`` for number."""
+    """Fold a header: case, accents, width, punctuation, ``#`` for number."""
     parts = unicodedata.normalize("NFKD", header.casefold())
     plain = "".join(each for each in parts if not unicodedata.combining(each))
     text = plain.replace("#", " number ")
@@ -283,7 +282,7 @@ def meaning_of(header: str) -> Meaning | None:
     metadata = _METADATA_NAME.fullmatch(header.strip())
     if metadata:
         return Meaning(METADATA + metadata[1], "none", "name")
-    # "Copay ($)", "Phone (home)": what stands in brackets only explains.
+    # "Copay ($)", "Phone (home)": text in brackets is an explanation.
     for text in (header, _BRACKETS.sub(" ", header)):
         for name in dict.fromkeys((normal(text), normal(_CAMEL.sub(" ", text)))):
             found = _meaning(name) or _meaning(_parted(name))
@@ -293,7 +292,7 @@ def meaning_of(header: str) -> Meaning | None:
 
 
 def _parted(name: str) -> str:
-    """Return a header of one word as two: ``patientname``, ``doctorphone``."""
+    """Split a header of one word into two: ``patientname``, ``doctorphone``."""
     for place in range(len(name) - _FEWEST_CORE_LETTERS, 1, -1):
         if name[:place] in _ROLE_OF and name[place:] in _NAMES:
             return f"{name[:place]} {name[place:]}"
@@ -326,14 +325,14 @@ def _meaning(name: str) -> Meaning | None:
 
 
 def _whole_role(name: str, role: Role, *, is_driver: bool) -> Meaning | None:
-    """Read a header that only says whose: the name of a person, or of a thing."""
+    """Read a header that only names the owner: the name of a person, or of a thing."""
     if role != "other" and name not in _PERSONS:
         return None
     return Meaning("" if name in _THINGS else "patient_name", role, "synonym", 0, is_driver)
 
 
 def _core(words: list[str]) -> tuple[str, int]:
-    """Return the field that the words of a core name, and its rank; an empty one for none."""
+    """Return the field and rank of a core's words; an empty one for none."""
     found = _NAMES.get(" ".join(words))
     if found is None:
         found = _NAMES.get(" ".join(each for each in words if each not in _STOP_WORDS))
@@ -371,7 +370,7 @@ def is_quantity(header: str) -> bool:
 
 
 def role_of_group(cell: object) -> Role | None:
-    """Return whose columns stand below a cell above the header: ``Prescriber``, ``Ship to``."""
+    """Return the owner of the columns below a cell above the header, as in ``Prescriber``."""
     if not isinstance(cell, str) or not cell.strip() or len(cell) > _LONGEST:
         return None
     roles, rest, _ = _without_roles(normal(cell).split(" "))
@@ -382,13 +381,13 @@ def role_of_group(cell: object) -> Role | None:
 
 
 def known_headers(cells: Sequence[object], chosen: Mapping[str, str]) -> int:
-    """Count the different fields that a row's cells are the names of; ``chosen`` by normal name."""
+    """Count the different fields that a row's cells name; ``chosen`` by normal name."""
     found: set[tuple[str, bool]] = set()
     for each in cells:
         if not isinstance(each, str) or not each or len(each) > _LONGEST:
             continue
         if not chosen and each.isascii() and each.upper() == each.lower() and "#" not in each:
-            continue  # a number, a date or a telephone number: "#" alone is called number
+            continue  # a number, a date or a telephone number: "#" alone means number
         if chosen and normal(each) in chosen:
             found.add((chosen[normal(each)] or each, False))
         elif (meaning := meaning_of(each)) is not None and meaning.field:
@@ -403,7 +402,7 @@ def merged_fields(header: str) -> set[str]:
 
 
 def _fields_in(words: list[str]) -> list[str]:
-    """Return the fields that words name one after the other; nothing where some name none."""
+    """Return the fields that words name one after the other; none if some words name no field."""
     whole = _meaning(" ".join(words)) if words else None
     if whole is not None and whole.field:
         return [whole.field]
@@ -432,7 +431,7 @@ def looks_like(header: str) -> str | None:
         found = process.extractOne(
             text, _NAMES.keys(), scorer=fuzz.ratio, score_cutoff=_ALIKE_PERCENT
         )
-        # "Delivery window" resembles "delivery number" only by the word that says whose.
+        # "Delivery window" resembles "delivery number" only by the word for the owner.
         if found is not None and (
             not roles
             or fuzz.ratio(core, " ".join(_without_roles(found[0].split(" "))[1])) >= _ALIKE_PERCENT

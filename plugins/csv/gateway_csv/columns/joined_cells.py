@@ -6,7 +6,7 @@ from typing import Final
 from gateway_csv.columns.regions import is_region
 from gateway_csv.columns.wording import is_note
 
-# Something that ends with a mark or a gap, and then the number of a house.
+# Text that ends with a mark or a gap, and then the number of a house.
 _BEFORE_HOUSE: Final = re.compile(
     r"(?P<words>[^\d]*[^\W\d_]|[^|;\t]*[^\W\d_][^|;\t]*(?=[|;\t]))"
     r"(?:\s*[;|/,&\t\n-]\s*|\s{2,})(?=\d)"
@@ -27,7 +27,7 @@ _BETWEEN_LINES: Final = re.compile(r"[|;/\t\n]")
 _WORD_BEFORE_UNIT: Final = re.compile(
     r"[^\W\d_]{3,}\s*[-/|;,]\s*(?:apt|unit|suite|ste)\b", re.IGNORECASE
 )
-# A number of something else, a state or a postal code beside the flat: 1001 Apt 30, Apt 22 02305.
+# Another number, a state or a postal code beside the flat: 1001 Apt 30, Apt 22 02305.
 _BESIDE_UNIT: Final = re.compile(
     r"(?:[A-Z]{0,4}[-#]?\d{4,}|(?-i:(?!NE|SE)[A-Z]{2})|[A-Z]\d[A-Z] ?\d[A-Z]\d)[\s,;/|&-]+"
     r"(?:apt|unit|suite|ste)\b.*"
@@ -42,7 +42,7 @@ _UNIT_AND_STATE: Final = re.compile(
 _DOCTOR_BEHIND: Final = re.compile(r"[ ,](?:DO|NP|RPh|PharmD|DDS)\.?$")
 _DIRECTIONS: Final = frozenset({"NE", "SE"})
 _TITLED: Final = re.compile(r"(?:dr|prof|mr|mrs|ms)\b\.? +\S+ +\S.*", re.IGNORECASE)
-# No city is called by the first word of its name alone: Thunder Bay, San Diego, Saint John.
+# The first word of these names alone isn't a city: Thunder Bay, San Diego, Saint John.
 _FIRST_OF_CITY: Final = frozenset(
     [
         *("thunder", "sault", "san", "los", "las", "santa", "saint", "st", "st.", "ste", "ste."),
@@ -52,20 +52,20 @@ _FIRST_OF_CITY: Final = frozenset(
 
 
 def has_more_than_street(text: str) -> bool:
-    """Return whether an address has a note in front, or a priority or a state behind its street."""
+    """Return whether an address has a note before, or a priority or a state after its street."""
     if _PRIORITY_BEHIND.search(text):
         return True
     behind, in_front = _REGION_BEHIND.search(text), _BEFORE_HOUSE.match(text)
     has_note = in_front is not None and is_note(in_front["words"])
     if not has_note and not text[0].isdigit():
         has_note = _begins_with_note(text)
-    # Behind a comma it is the city's: 12 Elm St, Boston - MA.
+    # After a comma it belongs to the city: 12 Elm St, Boston - MA.
     has_state = behind is not None and "," not in text and is_region(behind[1])
     return has_note or has_state
 
 
 def _begins_with_note(text: str) -> bool:
-    """Say whether a note stands before a street: ``call first 4 Elm St``, ``buzz 1  4 Elm St``."""
+    """Return whether a note is before a street: ``call first 4 Elm St``, ``buzz 1  4 Elm St``."""
     if _BUZZ.match(text):
         return True
     before = _WORDS_BEFORE_HOUSE.match(text)
@@ -73,7 +73,7 @@ def _begins_with_note(text: str) -> bool:
 
 
 def has_more_than_unit(text: str) -> bool:
-    """Return whether an address's second line has a note, a place or a number of something else."""
+    """Return whether an address's second line has a note, a place or another number."""
     behind, parts = _STATE_BEHIND_UNIT.fullmatch(text), _BETWEEN_LINES.split(text)
     has_state = behind is not None and is_region(behind[1])
     has_words = len(parts) > 1 and not all(any(map(str.isdigit, each)) for each in parts)
@@ -84,12 +84,12 @@ def has_more_than_unit(text: str) -> bool:
 
 
 def has_number_beside_unit(text: str) -> bool:
-    """Return whether a flat has a number of something else, or a state, beside it."""
+    """Return whether a flat has another number, or a state, beside it."""
     return _BESIDE_UNIT.fullmatch(text) is not None
 
 
 def _ends_with_state(text: str) -> bool:
-    """Return whether a state stands behind a flat, but for NE, which is northeast as well."""
+    """Return whether a state follows a flat, except NE, which also means northeast."""
     found = _UNIT_AND_STATE.fullmatch(text)
     return found is not None and found[1] not in _DIRECTIONS and is_region(found[1])
 
@@ -100,7 +100,7 @@ def is_titled(text: str) -> bool:
 
 
 def misses_city(text: str) -> str:
-    """Say why a text is no whole city: a doctor's name, ``Thunder`` for Thunder Bay."""
+    """Return why a text isn't a whole city: a doctor's name, ``Thunder`` for Thunder Bay."""
     if is_titled(text) or _DOCTOR_BEHIND.search(text):
         return "it looks like a name"
     state = _STATE_IN_FRONT.match(text)

@@ -1,7 +1,7 @@
-"""Doubts of columns that two were joined in: a state behind each name, a city behind each note.
+"""Refuse columns that two were joined in: a state after each name, a city after each note.
 
-Joining leaves a trace in every row, and the joined column is missing elsewhere: what stands at one
-end of most cells belongs to a field that the file has no column for. Pure.
+Joining leaves a trace in every row, and the joined column is missing elsewhere: the text at one end
+of most cells belongs to a field that the file has no column for. Pure.
 """
 
 import re
@@ -22,7 +22,7 @@ _BEFORE_PLACE: Final = re.compile(rf"{_UNUSUAL.pattern}|-(?=[A-Z])")
 _POSTAL_BEHIND_MARK: Final = re.compile(r"[-/|;&]\s*(?:\d{5}|[A-Z]\d[A-Z] ?\d[A-Z]\d)$")
 _UNIT: Final = re.compile(r"(?:apt|unit|suite|ste)\b\.? ?#?\w{1,5}", re.IGNORECASE)
 _FEW: Final = 0.1
-# Marks that no address has: "1204 - 500 Elm St" is one.
+# Marks that don't occur in an address; "1204 - 500 Elm St" is an address.
 _CLEAR: Final = re.compile(r"[|;&\t]|\s{2,}|[^/]+/[^/]+/")
 _LONG_CODE: Final = re.compile(r"[A-Z]{1,4}[-#]?\d{4,}|\d{6,}")
 _CODE: Final = re.compile(r"[A-Z]{0,4}[-#]?\d{4,}")
@@ -36,7 +36,7 @@ _NAMES: Final = ("patient_name", "last_first", "first_name", "last_name")
 
 
 def check_joined(table: TakenColumns) -> None:
-    """Doubt columns of which most cells have something at one end that has no column."""
+    """Refuse columns whose cells mostly begin or end with a value without a column."""
     _check_names(table)
     _check_streets(table)
     _check_units(table)
@@ -46,7 +46,7 @@ def check_joined(table: TakenColumns) -> None:
 
 def _last(text: str) -> str:
     """Return the last word of a text, empty where it ends with a mark."""
-    # Read backwards: a search for the end of a text begins at each of its letters.
+    # Read backwards, because a search for the end of a text would begin at each letter.
     found = _FIRST.match(text[::-1])
     return found[0][::-1] if found else ""
 
@@ -73,7 +73,7 @@ _KINDS: Final[Sequence[tuple[str, str, Callable[[str], bool]]]] = (
 def _check_ends(
     table: TakenColumns, column: Column, texts: Sequence[str], skipped: str = ""
 ) -> None:
-    """Doubt a column whose cells mostly begin or end with one word of a field that is missing."""
+    """Refuse a column whose cells mostly begin or end with one word of a missing field."""
     first = [found[0] if (found := _FIRST.match(each)) else "" for each in texts]
     last = [_last(each) for each in texts]
     for name, field, judge in _KINDS:
@@ -95,7 +95,7 @@ def _check_names(table: TakenColumns) -> None:
 
 
 def _has_more_words(name: str, usual: int) -> bool:
-    """Say whether a name has more words than usual, none of them an initial or in small letters."""
+    """Return whether a name has more words than usual, no initial or small letters among them."""
     words = name.replace(",", " ").split()
     return len(words) > usual and all(
         len(each.strip(".")) > 1 and each[:1].isupper() for each in words
@@ -119,14 +119,14 @@ def _check_streets(table: TakenColumns) -> None:
 
 
 def _ends_with_state(address: str) -> bool:
-    """Return whether a state is right behind the street: ``8 Elm St MA``, but not ``Boston MA``."""
+    """Return whether a state follows the street at once: ``8 Elm St MA``, but not ``Boston MA``."""
     *_, street, last = ["", "", *address.split(" ")]
     is_state = _is_area(last) and last not in _OF_STREETS
     return is_state and STREET_WORD.fullmatch(street.strip(",")) is not None
 
 
 def _check_places_before_cities(table: TakenColumns, column: Column) -> None:
-    """Doubt addresses that end with a state or a postal code, and lack the city of their row."""
+    """Refuse addresses that end with a state or a postal code, and lack the city of their row."""
     for city in table.by_field.get("city", ()):
         pairs = zip(table.rows(column), table.rows(city), strict=True)
         odd = [
@@ -176,7 +176,7 @@ def _check_units(table: TakenColumns) -> None:
 
 
 def _has_city(text: str) -> bool:
-    """Return whether something like a city stands beside a flat, or alone."""
+    """Return whether a likely city is beside a flat, or alone."""
     rest = _UNIT.sub(" ", text)
     words = [
         each for each in _STRONG.sub(" ", rest).split() if not _is_area(each) and each.strip("-")
@@ -186,7 +186,7 @@ def _has_city(text: str) -> bool:
 
 
 def _ends_with_place(text: str) -> bool:
-    """Return whether the piece behind an unusual mark may be a city: words with capital letters."""
+    """Return whether the piece after an unusual mark may be a city: words with capital letters."""
     *before, last = _BEFORE_PLACE.split(text)
     return bool(before) and _is_place(last)
 
@@ -231,7 +231,7 @@ def _end_with_cities(notes: Sequence[str]) -> bool:
 
 
 def _begin_with_cities(notes: Sequence[str]) -> bool:
-    """Return whether all notes begin with a city, and most go on with a note."""
+    """Return whether all notes begin with a city, and most continue with a note."""
     pieces = [_STRONG.split(each, maxsplit=1) for each in notes]
     has_notes = any(len(each) > 1 and is_note(each[1]) for each in pieces)
     are_places = all(_is_place(each[0]) for each in pieces)
@@ -243,7 +243,7 @@ def _begin_with_cities(notes: Sequence[str]) -> bool:
 
 
 def _begin_with_answers(texts: Sequence[str]) -> bool:
-    """Return whether all notes begin with yes or no, and aren't one note: ``no stairs please``."""
+    """Return whether all notes begin with a separate yes or no, unlike ``no stairs please``."""
     ends = [(words[0], words[-1]) for words in map(str.split, texts)]
     return len(set(texts)) > 1 and any(
         all(map(_is_answer, each)) for each in zip(*ends, strict=True)
@@ -257,7 +257,7 @@ def _has_unit(text: str) -> bool:
 
 def _check_numbers(table: TakenColumns) -> None:
     for column in table.taken("rx_number", "external_patient_id", "external_order_id"):
-        # Hardly any number has one of the words in it at all.
+        # Hardly any number contains one of the words.
         texts = [
             text
             for text in table.texts(column)

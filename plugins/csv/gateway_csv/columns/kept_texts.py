@@ -1,7 +1,8 @@
-"""What is known of a text that was read before: cities, copays and days come again and again.
+"""A cache of read texts: cities, copays and days repeat.
 
-Only so many short texts of each column are kept. A number that no other row has is read as fast as
-without; a file of millions of different texts holds no more memory than one of thousands.
+Only a limited number of short texts of each column is kept. A number that occurs once is read as
+fast as without the cache; a file of millions of different texts needs no more memory than one of
+thousands.
 """
 
 from collections.abc import Callable
@@ -16,7 +17,7 @@ _LONGEST_KEPT: Final = 60
 
 
 class KeptTexts(dict[str, T], Generic[T]):
-    """What short texts say to ``read``; so many of them are kept."""
+    """The results of ``read`` for short texts, a limited number of them."""
 
     def __init__(self, read: Callable[[str], T]) -> None:
         super().__init__()
@@ -31,7 +32,7 @@ class KeptTexts(dict[str, T], Generic[T]):
 
 
 def kept(read: Callable[[Cell], T]) -> Callable[[Cell], T]:
-    """Return ``read`` as a function that remembers what short texts say."""
+    """Return ``read`` as a function that caches the results for short texts."""
     texts: KeptTexts[T] = KeptTexts(read)
 
     def read_once(cell: Cell) -> T:

@@ -1,4 +1,4 @@
-"""Exports that are known by name: which of their columns is which field.
+"""The export layouts of known programs: the fields of their columns.
 
 A file is of a layout when it has all of the layout's ``signature``. Then the layout's own
 columns count, and no others: an export has a dozen columns whose names mislead.
@@ -12,7 +12,7 @@ from gateway_csv.columns.headers import normal
 
 
 class KnownLayout(NamedTuple):
-    """An export's name, the headers that tell it, and fields by normal header."""
+    """An export's name, the headers that identify it, and fields by normal header."""
 
     name: str
     signature: frozenset[str]
@@ -20,7 +20,7 @@ class KnownLayout(NamedTuple):
 
 
 def layout_of(headers: Sequence[str]) -> KnownLayout | None:
-    """Return the layout that a table's headers tell, if it is a known one."""
+    """Return the known layout of a table's headers, if any."""
     names = {normal(each) for each in headers}
     found = [each for each in _layouts() if each.signature <= names]
     return max(found, key=lambda each: len(each.signature), default=None)

@@ -1,7 +1,7 @@
-"""Doubts of a column whose cells stand in other rows: moved down by one, or sorted alone. Pure.
+"""Refuse a column whose cells are in other rows: moved down by one, or sorted alone. Pure.
 
-Every cell is of its column's kind, and no row shows that it has another patient's. What shows it is
-a last row with one cell, or e-mail addresses that are made of the names in other rows.
+Every cell fits its column, and no single row shows the fault. A last row with one cell shows it, or
+e-mail addresses that contain the names of other rows.
 """
 
 import unicodedata
@@ -18,7 +18,7 @@ _FEWEST_LETTERS: Final = 5
 
 
 def check_rows(table: TakenColumns) -> None:
-    """Doubt a column that alone goes on in a last row, and names that other rows' mails have."""
+    """Refuse a column that alone continues in a last row, and names in other rows' mails."""
     _check_last_row(table)
     _check_mails(table)
 
@@ -42,7 +42,7 @@ def _check_last_row(table: TakenColumns) -> None:
 
 
 def _is_total(text: str, others: Sequence[str]) -> bool:
-    """Return whether an amount is the sum of those above it; what can't be read may be one."""
+    """Return whether an amount is the sum of those above it; an unreadable one may be."""
     try:
         end, *amounts = [money_of(each, decimal_comma="," in each) or 0 for each in (text, *others)]
     except Unreadable:
@@ -51,7 +51,7 @@ def _is_total(text: str, others: Sequence[str]) -> bool:
 
 
 def _check_mails(table: TakenColumns) -> None:
-    """Doubt addresses of which one is made of the name in another row, and neither fits its own."""
+    """Refuse addresses of which one contains the name of another row, and neither its own."""
     for column in table.taken("patient_email"):
         mails = [_letters(each.partition("@")[0], "ignore") for each in table.rows(column)]
         names = [{_letters(each, how) for how in ("fold", "ignore")} for each in table.names()]
@@ -68,7 +68,7 @@ def _check_mails(table: TakenColumns) -> None:
 def _letters(text: str, accents: str) -> str:
     """Return a text's letters in their order in the alphabet: ``reed.ana`` is Ana Reed.
 
-    ``accents`` says what becomes of letters with accents: ``fold`` takes the accents off.
+    ``accents`` decides about letters with accents: ``fold`` removes the accents.
     """
     parts = unicodedata.normalize("NFKD", text) if accents == "fold" else text
     return "".join(sorted(each for each in parts.casefold() if "a" <= each <= "z"))

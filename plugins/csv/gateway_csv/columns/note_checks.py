@@ -1,4 +1,4 @@
-"""Doubts of notes that have something of a column in them that the file lacks. Pure."""
+"""Refuse notes that contain values of a column that the file lacks. Pure."""
 
 import re
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ _IN_NOTES: Final[Sequence[tuple[str, str, tuple[str, ...], float]]] = (
     ("a unit of an address", r"(?:apt|unit|suite) ?#?\d\w{0,4}", ("address2",), _SOME),
     ("a priority", r"routine|urgent|stat|rush|normal", ("priority",), _SOME),
 )
-"""What stands at one end of most notes: its name, its form, its fields, from which share on."""
+"""Text at one end of most notes: its name, its form, its fields, the least share."""
 _ANSWER_END: Final = re.compile(r"(?:^|[\s,;/|&-])(?:yes|no|y|n)$", re.IGNORECASE)
 _ANSWER_IN_FRONT: Final = re.compile(r"(?:yes|no|y|n)(?:\s*[,;/|&\t\n-]| {2,})", re.IGNORECASE)
 _CITY_IN_FRONT: Final = re.compile(
@@ -52,7 +52,7 @@ _MARKS: Final[Sequence[tuple[str, re.Pattern[str], re.Pattern[str], tuple[str, .
 
 
 def check_notes(table: TakenColumns) -> None:
-    """Doubt notes that have something of a column in them that the file lacks."""
+    """Refuse notes that contain values of a column that the file lacks."""
     for column in table.taken("notes"):
         texts = table.texts(column)
         if (
@@ -79,7 +79,7 @@ def _has_answer(text: str) -> bool:
 
 
 def _check_places_in_notes(table: TakenColumns, column: Column, texts: Sequence[str]) -> None:
-    """Doubt notes with a city or a state in them, and those that another column has."""
+    """Refuse notes with a city or a state, and those that another column has."""
     others = [
         each
         for each in table.columns
@@ -113,4 +113,4 @@ def _is_whole_street(text: str) -> bool:
 
 _MOST_WORDS: Final = 6
 _PARTED: Final = re.compile(r"[|;/,&\t\n]|\s{2,}| - ")
-_STATE: Final = re.compile(r"(?!OK|ID|HI)[A-Z]{2}")  # these three are words of notes
+_STATE: Final = re.compile(r"(?!OK|ID|HI)[A-Z]{2}")  # these three are also words of notes

@@ -1,4 +1,4 @@
-"""Doubts of numbers: ids, amounts, flats and postal codes under each other's header. Pure."""
+"""Refuse ids, amounts, flats and postal codes under each other's header. Pure."""
 
 import itertools
 import re
@@ -30,9 +30,9 @@ _LONG_HASH: Final = re.compile(r"(?:.*\W)?#(\d{4,})")
 _BARE: Final = re.compile(r"(\d{4,})")
 _SOME: Final = 0.25
 _LONGEST_STEP: Final = 10
-# Fewer cells may all be mistakes: each is an error of its row.
+# Fewer cells may be single mistakes: each is an error of its row.
 _ENOUGH_TO_JUDGE: Final = 4
-# Pieces in a box, and postal codes: what an id rarely is throughout.
+# Counts and postal codes: forms that a whole column of ids rarely has.
 _COUNT_OR_ZIP: Final = re.compile(r"\d{1,2}[05]|\d{5}")
 _LONGEST_COUNT: Final = 3
 _LETTERED: Final = re.compile(r"(?:[A-Z]{1,4}[-#]?|#)\d{3,}")
@@ -62,7 +62,7 @@ _FORMS: Final[Mapping[str, Callable[[str], object]]] = {
 
 
 def check_codes(table: TakenColumns) -> None:
-    """Doubt an id that other patients have too, and one whose letters say that it is another's."""
+    """Refuse an id that other patients have too, and one marked as another column's."""
     names = table.names()
     for column in table.taken(*CODES):
         texts = table.texts(column)
@@ -83,9 +83,9 @@ def check_codes(table: TakenColumns) -> None:
 
 
 def check_moved(table: TakenColumns) -> None:
-    """Doubt a column behind an unknown one where no row reaches to the last.
+    """Refuse a column after an unknown one where no row reaches the last header.
 
-    A header was put in: each name stands over the cells of the column behind its own.
+    An extra header moves each name over the cells of the next column.
     """
     last = table.columns[-1]
     if any(len(row.cells) > last.place for row in table.sample.rows):
@@ -112,7 +112,7 @@ def _would_be(field: str, texts: Sequence[str]) -> bool:
 
 
 def _check_marks(table: TakenColumns, column: Column, texts: Sequence[str]) -> None:
-    """Doubt numbers that are marked as those of another column: ``RX-1``, ``P-1``, ``SO-1``."""
+    """Refuse numbers that are marked as those of another column: ``RX-1``, ``P-1``, ``SO-1``."""
     _check_counts(table, column, texts)
     if column.field != "external_patient_id" and (
         share(texts, _PATIENT_PREFIX.fullmatch) > HALF
@@ -135,7 +135,7 @@ def _check_marks(table: TakenColumns, column: Column, texts: Sequence[str]) -> N
 
 
 def _check_counts(table: TakenColumns, column: Column, texts: Sequence[str]) -> None:
-    """Doubt numbers under an id beside a column of counts, or one unknown, that has the ids."""
+    """Refuse small numbers under an id beside a column of counts, or unknown, with ids."""
     is_plain = share(texts, _COUNT_OR_ZIP.fullmatch) == 1
     for each in table.columns:
         is_count, form = is_quantity(each.header), _MARKED
@@ -159,7 +159,7 @@ def _has_amounts_elsewhere(table: TakenColumns) -> bool:
 
 
 def check_amounts(table: TakenColumns) -> None:
-    """Doubt counts under *Copay* beside amounts under *Qty*."""
+    """Refuse counts under *Copay* beside amounts under *Qty*."""
     for column in table.taken("copay_amount"):
         texts = table.texts(column)
         is_judged = len(texts) >= _ENOUGH_TO_JUDGE or (texts and _has_amounts_elsewhere(table))
@@ -174,7 +174,7 @@ def check_amounts(table: TakenColumns) -> None:
 
 
 def check_units(table: TakenColumns) -> None:
-    """Doubt long numbers under *Apt* beside a column of ids that is empty."""
+    """Refuse long numbers under *Apt* beside an empty column of ids."""
     empty = [
         each for each in table.columns if each.field in CODES and not table.sample.texts(each.place)
     ]
@@ -195,12 +195,12 @@ def check_units(table: TakenColumns) -> None:
 
 
 def _is_person(text: str) -> bool:
-    """Say whether a second line of an address may be a person: two or three words, no building."""
+    """Return whether an address's second line may be a person: two or three words, no building."""
     return _PERSON.fullmatch(text) is not None and not BUILDING.search(text)
 
 
 def _are_running(texts: Sequence[str], form: re.Pattern[str]) -> bool:
-    """Return whether most cells end with a number that is a little higher than the one before."""
+    """Return whether most cells end with a number slightly higher than the one before."""
     numbers = [int(each[1]) for each in map(form.fullmatch, texts) if each is not None]
     steps = [after - before for before, after in itertools.pairwise(numbers)]
     is_usual = len(numbers) > HALF * len(texts)
@@ -208,7 +208,7 @@ def _are_running(texts: Sequence[str], form: re.Pattern[str]) -> bool:
 
 
 def check_postal_codes(table: TakenColumns) -> None:
-    """Doubt short numbers under *Zip* beside a column of numbers that are as long as ZIP codes."""
+    """Refuse short numbers under *Zip* beside a column of numbers as long as ZIP codes."""
     codes = [each for each in table.columns if each.field in CODES]
     for column in table.taken("postal_code"):
         texts = table.texts(column)

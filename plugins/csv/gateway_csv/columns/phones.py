@@ -1,7 +1,7 @@
 """Telephone numbers of North America, by the rules of its numbering plan (nanpa.com). Pure.
 
-A number that breaks the rules is no number: made E.164 all the same, it would be another one's,
-often abroad. Numbers of other countries are left to intake.
+A number that breaks the rules isn't usable: as E.164 it would be another number, often abroad.
+Intake checks numbers of other countries.
 """
 
 import re
@@ -12,7 +12,7 @@ _ALLOWED: Final = re.compile(
     r"\+?[\d\s().\-/\u2010-\u2015]+(?:(?:x|ext\.?|#)\s*\d{1,6})?", re.IGNORECASE
 )
 _PLAIN: Final = re.compile(r"(?:\+?1[-. ]?)?\(?(\d{3})\)?[-. ]{0,2}(\d{3})[-. ]?(\d{4})", re.ASCII)
-# Written so, and by the rules below: nearly every number there is.
+# Nearly every valid number has this form.
 _USUAL: Final = re.compile(
     r"(?:\+?1[-. ]?)?\(?(?!\d11)[2-9]\d{2}\)?[-. ]{0,2}(?!\d11)[2-9]\d{2}[-. ]?\d{4}", re.ASCII
 )
@@ -24,7 +24,7 @@ _LOCAL_DIGITS, _WITH_COUNTRY_DIGITS = 10, 11
 
 
 def usable_phone(text: str, country: str) -> bool:
-    """Return whether a number may be handed to intake for a site in ``country``."""
+    """Return whether a number may be passed to intake for a site in ``country``."""
     if country not in _COUNTRIES or _USUAL.fullmatch(text):
         return True
     plain = _PLAIN.fullmatch(text)

@@ -1,4 +1,4 @@
-"""What is known of each column before fields are chosen: choices, layout, header, and values."""
+"""The facts about each column before fields are chosen: choices, layout, header, values."""
 
 import re
 from collections import Counter
@@ -34,7 +34,7 @@ _DRUG_WORDS: Final = frozenset({"drug", "qty", "quantity", "strength", "medicati
 
 
 class DoubtfulColumns(InvalidInput):
-    """It is in doubt which column is ``field``; ``headers`` are the columns concerned."""
+    """Several columns may be ``field``; ``headers`` are these columns."""
 
     def __init__(self, message: str, details: Sequence[Problem], *, headers: Sequence[str]) -> None:
         super().__init__(message, details)
@@ -42,7 +42,7 @@ class DoubtfulColumns(InvalidInput):
 
 
 class Column(NamedTuple):
-    """One column: its place from 0, its header, the field it is taken for, how, and why."""
+    """One column: its place from 0, its header, its field, how it was recognised, and why."""
 
     place: int
     header: str
@@ -53,7 +53,7 @@ class Column(NamedTuple):
 
 
 class Sample:
-    """The first rows below a header, and what their columns say: each is read once."""
+    """The first rows below a header, and their columns' values, each read once."""
 
     def __init__(self, rows: Sequence[Row]) -> None:
         self.rows = rows
@@ -63,7 +63,7 @@ class Sample:
         self._fits: dict[tuple[str, int], float] = {}
 
     def cells(self, place: int) -> Sequence[str]:
-        """Return what a column says in each row, empty where it says nothing."""
+        """Return a column's text in each row, empty without a value."""
         if place not in self._cells:
             self._cells[place] = [
                 (_readable(each.cells[place]) or "") if place < len(each.cells) else ""
@@ -72,7 +72,7 @@ class Sample:
         return self._cells[place]
 
     def texts(self, place: int) -> Sequence[str]:
-        """Return what a column says, empty cells left out."""
+        """Return a column's texts, without empty cells."""
         if place not in self._texts:
             self._texts[place] = [each for each in self.cells(place) if each]
         return self._texts[place]
@@ -92,13 +92,13 @@ class Sample:
 
 
 class Choices(NamedTuple):
-    """What was said of the columns, by normal header: for this file, and for earlier ones."""
+    """The chosen fields of columns, by normal header: for this file, and for earlier ones."""
 
     chosen: Mapping[str, str]
     remembered: Mapping[str, str]
 
     def of(self, header: str, label: str) -> tuple[str, How] | None:
-        """Return the field that a column was said to be, empty for one to ignore."""
+        """Return the chosen field of a column, empty for an ignored one."""
         for said, how in ((self.chosen, "chosen"), (self.remembered, "remembered")):
             for name in (normal(label), normal(header)):
                 if name in said:
@@ -107,7 +107,7 @@ class Choices(NamedTuple):
 
 
 def labels_of(headers: Sequence[object]) -> list[str]:
-    """Return a name for each column that no other has: a second ``Name`` says its column."""
+    """Return a unique name for each column: a second ``Name`` gets its column's letter."""
     shown = [plain(each) for each in headers]
     folded = [normal(each) for each in shown]
     return [
@@ -190,7 +190,7 @@ class ColumnReading:
             self._meanings[place] = meaning
 
     def _in_context(self, place: int, header: str, names: set[str]) -> Meaning | None:
-        """Read a header that means one thing beside some columns and another beside others."""
+        """Read a header whose meaning depends on the other columns."""
         name = normal(header)
         if name == "nom":
             field = "last_name" if names & {"prenom", "prenoms"} else "patient_name"
@@ -208,11 +208,11 @@ class ColumnReading:
         return meaning_of(header)
 
     def _party(self, place: int) -> frozenset[str]:
-        """Return the words that say whose another party's column is."""
+        """Return the words for the owner of another party's column."""
         return words_of_others(self._headers[place])
 
     def _is_flat(self, place: int, names: set[str]) -> bool:
-        """Return whether a column called Unit is that of an address, not of a drug."""
+        """Return whether a column named Unit belongs to an address, not to a drug."""
         beside = [
             found.field
             for index in (place - 1, place + 1)
@@ -227,7 +227,7 @@ class ColumnReading:
         )
 
     def _places(self, *fields: str) -> list[int]:
-        """Return the columns that may be one of ``fields`` by their headers, and aren't others'."""
+        """Return columns whose headers may mean one of ``fields``, except other parties'."""
         return [
             place
             for place, meaning in self._meanings.items()
@@ -250,7 +250,7 @@ class ColumnReading:
         return [" ".join(each) for each in zip(*map(self._sample.by_row, places), strict=True)]
 
     def _one_of(self, field: str, places: Sequence[int]) -> int:
-        """Return the only one, or the first of several that say the same."""
+        """Return the only one, or the first of several equal ones."""
         first, *others = places
         for other in others:
             if not _same(self._sample.by_row(first), self._sample.by_row(other)):
@@ -258,7 +258,7 @@ class ColumnReading:
         return first
 
     def _doubtful_owner(self, place: int) -> str:
-        """Return the header before a column that says whose it is, if that isn't the patient."""
+        """Return the header before a column that names its owner, if that isn't the patient."""
         meaning = self._meanings.get(place)
         if meaning is None or meaning.role != "none":
             return ""
@@ -301,8 +301,8 @@ class ColumnReading:
 
 
 def share(texts: Sequence[str], judge: Callable[[str], object]) -> float:
-    """Return the part of ``texts`` that ``judge`` accepts, 0 to 1."""
-    # Each is judged once: cities, notes and answers are the same in many rows.
+    """Return the share of ``texts`` that ``judge`` accepts, 0 to 1."""
+    # Each is checked once: cities, notes and answers repeat in many rows.
     accepted = [count for each, count in Counter(texts).items() if judge(each)]
     return sum(accepted) / len(texts) if texts else 0.0
 

@@ -1,10 +1,10 @@
-"""Recognises which column is which field, by the headers, their neighbours, and the values below.
+"""Recognises the field of each column, by the headers, their neighbours, and the values below.
 
-A column is taken by its exact name or a known synonym, as the sender chose, or because the whole
-file has a layout that is known. Of several columns for one field the one that says most exactly
-whose it is counts: delivery before patient before neither; a prescriber's, a pharmacy's or a
-driver's never counts. Where two are equally good and differ, the file is refused, and the error
-says how to choose. Nothing is taken whose values say that it is something else.
+A column is recognised by its exact name or a known synonym, by the sender's choice, or because the
+whole file has a known layout. Of several columns for one field the one with the most specific owner
+counts: delivery before patient before neither; a prescriber's, a pharmacy's or a driver's never
+counts. Where two are equally good and differ, the file is refused, and the error says how to
+choose. A column whose values don't fit isn't recognised.
 """
 
 import itertools
@@ -68,7 +68,7 @@ _ONE_TEXT: Final = NAMES | {"patient_address", "city", "state", "postal_code", "
 def recognise_columns(
     headers: Sequence[object], rows: Sequence[Row], choices: Choices
 ) -> list[Column]:
-    """Say of each column which field it is; raises ``InvalidInput`` where that is in doubt."""
+    """Return the field of each column; raises ``InvalidInput`` where it is in doubt."""
     sample = Sample(rows)
     columns = _Recognition(headers, sample, choices).columns()
     check_columns(columns, sample)
@@ -205,7 +205,8 @@ class _Recognition(ColumnReading):
                     raise two_readings(field, [self._shown(each) for each in places])
             if of_role["first_name"] and of_role["last_name"]:
                 found.append(tuple(each[0] for each in of_role.values() if each))
-        if not found:  # "Patient First Name" and "Surname": there is no other name to mix it with
+        # "Patient First Name" and "Surname": there is no other name to confuse it with
+        if not found:
             parts = [self._places(each) for each in ("first_name", "middle_name", "last_name")]
             if len(parts[0]) == len(parts[2]) == 1 and len(parts[1]) <= 1:
                 found.append(tuple(each[0] for each in parts if each))
@@ -305,7 +306,7 @@ class _Recognition(ColumnReading):
             self._take(first)
 
     def _is_misplaced(self, field: str, place: int) -> bool:
-        """Say whether states or units stand in another column than the one that is called that."""
+        """Return whether states or units are in another column than the one with that header."""
         judge = {"state": is_region, "address2": _is_unit}.get(field)
         if judge is None or share(self._sample.texts(place), judge) > HALF:
             return False
@@ -357,9 +358,9 @@ class _Recognition(ColumnReading):
                 self._take(each)
 
     def _refuse_same_header(self, field: str, places: Sequence[int]) -> None:
-        """Refuse columns of one and the same header that differ: one of them is a stray.
+        """Refuse columns with the same header that differ: one of them is an error.
 
-        Where one is filled and the other is empty, either may be the row's own.
+        Where one is filled and the other is empty, either may be right.
         """
         for one, other in itertools.combinations(places, 2):
             texts, others = self._sample.by_row(one), self._sample.by_row(other)
@@ -441,7 +442,7 @@ class _Recognition(ColumnReading):
                 )
 
     def _refuse_second(self, place: int, fields: set[str]) -> None:
-        """Refuse ``City 2`` beside ``City``: what stands in it is the rest of the first."""
+        """Refuse ``City 2`` beside ``City``: it contains the rest of the first."""
         name = normal(self._headers[place])
         first = meaning_of(_NUMBER_BEHIND.sub("", name)) if _NUMBER_BEHIND.search(name) else None
         if first is None or first.field not in _ONE_TEXT & fields or first.role == "other":
@@ -459,7 +460,7 @@ class _Recognition(ColumnReading):
             return None
         beside = [self._fields[each][0] for each in (place - 1, place + 1) if each in self._fields]
         is_beside = any(each in _STREETS or each in _PARTS for each in beside)
-        # Before the name a column is a number of the row, behind it is something of the address.
+        # Before the name, a column is a number of the row; after it, a part of the address.
         if "locality" in fields and not self._localities_lack_codes():
             fields = fields | {"city", "state", "postal_code"}
         has_parts = bool(fields & {"city", "state"})
@@ -496,14 +497,14 @@ class _Recognition(ColumnReading):
         return any(share(self._sample.texts(each), ends_with_postal_code) < HALF for each in places)
 
     def _streets_have_places(self) -> bool:
-        """Return whether most streets have more than a street: Boston in ``5 Elm St, Boston``."""
+        """Return whether most streets contain more, as in ``5 Elm St, Boston``."""
         streets = [each for each, it in self._fields.items() if it[0] in _STREETS]
         return any(
             share(self._sample.texts(each), lambda text: "," in text) > HALF for each in streets
         )
 
     def _text_before(self, place: int) -> str:
-        """Return the field of the text before a column that may go on with it; else nothing."""
+        """Return the field of the text before a column that may continue it; else nothing."""
         before = self._fields.get(place - 1, ("", ""))[0]
         if before not in _GOING_ON | NAMES or normal(self._headers[place]) in _BESIDE_NAMES:
             return ""
@@ -549,7 +550,7 @@ def _same_words(one: Sequence[str], other: Sequence[str]) -> bool:
 
 
 def _longer(one: Sequence[str], other: Sequence[str]) -> bool | None:
-    """Return whether one of two columns always says what the other says, and perhaps more."""
+    """Return whether one of two columns always contains the other's text, perhaps with more."""
     if all(a.startswith(b) for a, b in zip(one, other, strict=True)):
         return True
     if all(b.startswith(a) for a, b in zip(one, other, strict=True)):

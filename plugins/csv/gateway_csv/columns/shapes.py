@@ -1,4 +1,4 @@
-"""What a text looks like: a street, a telephone number, a date, an amount … Pure."""
+"""The form of a text: a street, a telephone number, a date, an amount … Pure."""
 
 import re
 from typing import Final
@@ -55,7 +55,7 @@ PLACEHOLDER: Final = frozenset(_PLACEHOLDERS.split(","))
 
 
 def is_phone(text: str) -> bool:
-    """Return whether a text is written as telephone numbers are."""
+    """Return whether a text has the form of a telephone number."""
     return bool(_PHONE.fullmatch(text))
 
 
@@ -65,7 +65,7 @@ def has_digit(text: str) -> bool:
 
 
 def is_street(text: str) -> bool:
-    """Return whether an address has a street, a box or a number in it, besides its postal code."""
+    """Return whether an address has a street, a box or a number besides its postal code."""
     if not _LETTERS.search(text):
         return False
     rest = POSTAL_END.sub("", text)
@@ -97,12 +97,12 @@ def says_street(text: str) -> bool:
 
 
 def is_placeholder(text: str) -> bool:
-    """Return whether a text stands in an address's place: ``PICKUP``, ``same``."""
+    """Return whether a text is a placeholder for an address: ``PICKUP``, ``same``."""
     return " ".join(text.casefold().strip(" .*-()").split()) in PLACEHOLDER
 
 
 def looks(text: str) -> str:
-    """Name the one thing that a text can be; empty where it may be several."""
+    """Return the only thing that a text can be; empty if it may be several."""
     if not has_digit(text):
         return "an e-mail address" if "@" in text and EMAIL.fullmatch(text) else ""
     for pattern, name in _SHAPES:

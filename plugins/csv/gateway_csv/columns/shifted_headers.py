@@ -1,7 +1,7 @@
-"""Doubts of headers that stand over their neighbours' columns, as no row has as many cells. Pure.
+"""Refuse headers over their neighbours' columns, where no row has as many cells. Pure.
 
-A header that was put in moves all behind it by one: each stands over the cells of the next, and the
-last stands over none.
+An extra header moves all later ones by one: each is over the cells of the next column, and the last
+over none.
 """
 
 import itertools
@@ -30,7 +30,7 @@ _SURE: Final[Mapping[str, Callable[[str], object]]] = {
     "state": is_region,
     "address2": lambda text: looks(text) == "a unit of an address",
 }
-"""Fields whose cells no other field has, by what they look like."""
+"""Fields with cells of a unique form."""
 _ANY: Final[Mapping[str, Callable[[str], object]]] = {
     "copay_amount": _CENTS.fullmatch,
     "delivery_date": could_be_date,
@@ -42,7 +42,7 @@ _ANY: Final[Mapping[str, Callable[[str], object]]] = {
 
 
 def check_width(table: TakenColumns) -> None:
-    """Doubt a column whose cells may be the next one's where all rows end before the header."""
+    """Refuse a column whose cells may be the next one's, where all rows have fewer cells."""
     columns, rows = table.columns, table.sample.rows
     ends = {len(row.cells) for row in rows}
     if len(rows) < _FEWEST or len(ends) != 1 or not 0 < (end := ends.pop()) < len(columns):
@@ -64,7 +64,7 @@ def check_width(table: TakenColumns) -> None:
 
 
 def check_empty(table: TakenColumns) -> None:
-    """Doubt names and notes behind a column of cities that is empty: its cells may have moved."""
+    """Refuse names and notes after an empty column of cities: its cells may have moved."""
     for before, column in itertools.pairwise(table.columns):
         texts = table.texts(column)
         if before.field not in _RARELY_EMPTY or table.texts(before) or len(texts) < _FEWEST:
@@ -75,7 +75,7 @@ def check_empty(table: TakenColumns) -> None:
 
 
 def _may_be(column: Column, texts: Sequence[str]) -> bool:
-    """Return whether cells may be those of another column than the one that they stand in."""
+    """Return whether cells may be those of another column."""
     if column.field is None:
         return not is_quantity(column.header) or share(texts, _COUNT.fullmatch) == 1
     form = _ANY.get(column.field)

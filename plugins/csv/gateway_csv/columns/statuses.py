@@ -1,4 +1,4 @@
-"""Rows that need no delivery any more: delivered, cancelled, refunded, on their way. Pure."""
+"""Rows that need no delivery: delivered, cancelled, refunded, on their way. Pure."""
 
 import re
 from typing import Final
@@ -27,14 +27,14 @@ _NOTHING: Final = frozenset(
 
 
 def is_ended(status: str) -> bool:
-    """Return whether a status means that no new package may be made of a row.
+    """Return whether a status means that a row needs no package.
 
-    A status that isn't known means nothing: ``Ready``, ``Pending``, ``Not delivered``.
+    An unknown status has no effect: ``Ready``, ``Pending``, ``Not delivered``.
     """
     name = normal(status)
     return bool(_ENDED.fullmatch(name) or _ENDED.fullmatch(_SUBJECT.sub("", name, count=1)))
 
 
 def is_said(text: str) -> bool:
-    """Say whether a column such as *Cancelled at*, or *Delivered*, has something that says yes."""
+    """Return whether a column such as *Cancelled at* or *Delivered* has a value that means yes."""
     return bool(text.strip("0., -")) and normal(text) not in _NOTHING

@@ -1,4 +1,4 @@
-"""The columns that were taken for fields, as the checks of them all look at them. Pure."""
+"""The recognised columns, for the checks across columns. Pure."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,18 +16,18 @@ _NAME_FIELDS: Final = ("patient_name", "last_first", "first_name", "middle_name"
 
 
 class TakenColumns(NamedTuple):
-    """The columns that were taken, by field, and what their cells say row by row."""
+    """The recognised columns, by field, and their cells row by row."""
 
     columns: Sequence[Column]
     sample: Sample
     by_field: Mapping[str, Sequence[Column]]
 
     def texts(self, column: Column) -> Sequence[str]:
-        """Return a column's filled cells, at least as many as say something of a column."""
+        """Return a column's filled cells, if there are enough to judge a column."""
         return self.sample.texts(column.place)
 
     def rows(self, column: Column) -> Sequence[str]:
-        """Return what a column says in each row, empty where it says nothing."""
+        """Return a column's text in each row, empty without a value."""
         return self.sample.cells(column.place)
 
     def taken(self, *fields: str) -> Iterator[Column]:
@@ -41,7 +41,7 @@ class TakenColumns(NamedTuple):
         return [" ".join(filter(None, each)).casefold() for each in zip(*parts, strict=True)]
 
     def houses(self) -> list[str]:
-        """Return the numbers in each row's street: another spelling is no other address."""
+        """Return the numbers in each row's street, so that spellings make no difference."""
         streets = [
             self.rows(each)
             for field in ("street_number", "patient_address")
@@ -60,7 +60,7 @@ class TakenColumns(NamedTuple):
 
 
 def is_judged(column: Column) -> bool:
-    """Return whether a column may be doubted: a sender's choice, or a known layout, is not."""
+    """Return whether a column is checked: a sender's choice, or a known layout, isn't."""
     return column.how not in {"chosen", "remembered", "layout"}
 
 
@@ -68,7 +68,7 @@ NAMELESS: Final = "a column without a header"
 
 
 def doubted(column: Column, why: str) -> DoubtfulColumns:
-    """Return the refusal of a file because of one column, and how to overrule it."""
+    """Return the refusal of a file because of one column, with the way to overrule it."""
     return DoubtfulColumns(
         f"It is in doubt whether a column is {column.field}.",
         [

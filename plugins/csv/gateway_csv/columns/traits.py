@@ -1,4 +1,4 @@
-"""What nearly all cells of a column have in common, where they have it. Pure."""
+"""Properties that nearly all cells of a column share. Pure."""
 
 from collections.abc import Callable
 from typing import Final, NamedTuple
@@ -20,13 +20,13 @@ def _has_words(text: str) -> bool:
 
 
 class Trait(NamedTuple):
-    """What nearly all cells of a field have in common, where they have it."""
+    """A property that nearly all cells of a field share."""
 
     field: str
     holds: Callable[[str], bool]
     lacking: str
     share: float = 0.3
-    """From which share of the rows on it is a habit."""
+    """The share of rows from which on it counts as shared."""
 
 
 TRAITS: Final = (

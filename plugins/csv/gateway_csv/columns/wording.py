@@ -55,7 +55,7 @@ def has_doctors_title(text: str) -> bool:
 
 
 def has_second_comma(text: str) -> bool:
-    """Return whether a name goes on behind a second comma, but for a suffix: Reed, Ana, Boston."""
+    """Return whether a name continues after a second comma, except a suffix: Reed, Ana, Boston."""
     if text.count(",") < 2:  # noqa: PLR2004
         return False
     parts = text.split(",")[2:]
@@ -78,7 +78,7 @@ def words_of_a_note(text: str) -> str:
 
 
 def is_note(text: str) -> bool:
-    """Say whether words that stand apart are a note: ``dog in yard``, ``Leave at front desk``."""
+    """Return whether separate words are a note: ``dog in yard``, ``Leave at front desk``."""
     words = [each.strip(_AROUND_WORDS) for each in text.split()]
     is_small = any(each.islower() for each in words) and not any(each.istitle() for each in words)
     has_noted = any(each.casefold() in NOTE_WORDS for each in words)
@@ -86,7 +86,7 @@ def is_note(text: str) -> bool:
 
 
 def garbled(field: str, text: str) -> str:
-    """Return whether a text's letters were garbled by programs that it went through."""
+    """Return whether programs garbled a text's letters."""
     if field not in GARBLED_FIELDS or (text.isascii() and "&" not in text and "?" not in text):
         return ""
     if _GARBLED.search(text) or (field in _OF_LETTERS and _LOST_LETTER.search(text)):
@@ -106,7 +106,7 @@ def _may_be_noted(text: str) -> bool:
     words = text.split()
     if any(map(str.islower, words)):
         return True
-    # Nearly every address has none of them, whatever is around its words.
+    # Nearly every address has none of these words.
     if NOTE_WORDS.isdisjoint(text.casefold().translate(_MARKS_AS_SPACES).split()):
         return False
     return not NOTE_WORDS.isdisjoint([each.strip(_AROUND_WORDS).casefold() for each in words])

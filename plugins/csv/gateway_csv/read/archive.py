@@ -1,8 +1,8 @@
-"""A zipped spreadsheet, looked at before it is read.
+"""Check a zipped spreadsheet before it is read.
 
-An archive of a few KB can unpack to gigabytes. Its own word on sizes is checked here; whether it
-keeps it, the process finds out that reads it (``sheet_reader.py``): to unpack it takes the
-interpreter's lock, and orders that come in meanwhile would wait.
+An archive of a few KB can unpack to gigabytes. Its declared sizes are checked here; the process
+that reads it (``sheet_reader.py``) checks the real ones, because unpacking holds the interpreter's
+lock and orders would wait.
 """
 
 import zipfile
@@ -11,7 +11,7 @@ from typing import BinaryIO, Final
 from gateway.plugin import InvalidInput, TooLarge
 
 _MOST_MEMBERS: Final = 5000
-# A sheet is unpacked as a rectangle: one cell far out makes it as large as a bomb.
+# A sheet is unpacked as a rectangle: one distant cell makes it huge.
 MOST_CELLS: Final = 5_000_000
 TOO_FAR_OUT: Final = (
     f"The sheet reaches too far out: from its first cell to its last it has more than "
@@ -27,7 +27,7 @@ _SPREADSHEETS: Final = ("xl/workbook.xml", "xl/workbook.bin", "content.xml")
 
 
 def check_archive(file: BinaryIO, max_unpacked_bytes: int) -> None:
-    """Raise ``TooLarge`` or ``InvalidInput`` for an archive that had better not be opened."""
+    """Raise ``TooLarge`` or ``InvalidInput`` for an archive that must not be opened."""
     file.seek(0)
     try:
         with zipfile.ZipFile(file) as archive:

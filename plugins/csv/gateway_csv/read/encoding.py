@@ -1,10 +1,10 @@
-"""Which encoding a text file is in.
+"""The encoding of a text file.
 
-A byte order mark says it. Without one: UTF-16 shows by its NUL bytes, UTF-8 by being valid from end
-to end. A file some lines of which are UTF-8 beyond ASCII and some are not was put together of two
-(:data:`MIXED`): each line is read by itself. The rest is charset-normalizer's guess among the
-encodings that spreadsheet programs write. Between look-alikes Windows' western one (cp1252) is
-taken: that is what programs in American pharmacies write.
+A byte order mark decides. Without one, UTF-16 is recognised by its NUL bytes, UTF-8 by being valid
+from end to end. A file with both UTF-8 and other lines beyond ASCII was joined from two
+(:data:`MIXED`): each line is read separately. Otherwise charset-normalizer guesses among the
+encodings that spreadsheet programs write. Between similar ones Windows' western one (cp1252) is
+chosen, which programs in American pharmacies write.
 """
 
 import codecs
@@ -33,10 +33,10 @@ NAMED: Final = (
     *("utf-8", "utf-16", "cp1252", "mac_roman", "cp437", "cp850", "cp1250", "cp1251", "cp1253"),
     *("cp1254", "cp1255", "cp1256", "cp1257", "shift_jis", "euc_jp", "gb18030", "big5", "euc_kr"),
 )
-"""Encodings that a sender may say a file is in."""
+"""The encodings that a sender may name."""
 _SAMPLE_BYTES: Final = 64 * 1024
 _ACCENTED_WORD: Final = re.compile(r"\w*[^\W\d_a-zA-Z]\w*")
-# A sign or a dash between letters, a capital behind a small one: another encoding's letters.
+# A sign or a dash between letters, a capital after a small letter: signs of another encoding.
 _NO_WESTERN: Final = re.compile(
     r"[^\W\d_][^\x00-\x7f\w\u2018\u2019\u00b4\xa0\u00b7]+[^\W\d_]|[a-z][\u00c0-\u00de\u0152\u0160\u0178\u017d]"
     r"|[\ufffd\u00a4\u00a6\u00ac\u00b6\u00b8\u00af\u0192\u02c6\u02dc\u2020\u2021\u2030]"
@@ -50,7 +50,7 @@ _AS_GOOD: Final = 0.01
 def encoding_of(file: BinaryIO, named: str | None = None) -> str:
     """Return the name of a codec that reads the whole file; raises ``InvalidInput``.
 
-    ``named`` is the one that the sender says, among :data:`NAMED`.
+    ``named`` is the sender's, among :data:`NAMED`.
     """
     if named is not None:
         return _checked(file, "utf-8-sig" if named == "utf-8" else named)
@@ -112,7 +112,7 @@ def _is_utf8(line: bytes) -> bool:
 
 
 def _guess(file: BinaryIO) -> str:
-    """Judge the lines that have more than ASCII in them and aren't UTF-8."""
+    """Guess from the lines beyond ASCII that aren't UTF-8."""
     file.seek(0)
     telling = bytearray()
     for line in file:
@@ -133,7 +133,7 @@ def _guess(file: BinaryIO) -> str:
     if found.get(_USUAL, 1.0) <= least + _AS_GOOD:
         return _USUAL
     best = min(found, key=lambda name: (found[name], _GUESSED.index(name)))
-    # Of encodings that read it alike only one is among the guesses: name the one people know.
+    # Of equivalent encodings only one is among the guesses: name the best-known one.
     is_same = telling.decode(_USUAL, "replace") == telling.decode(best, "replace")
     return _USUAL if is_same else best
 
@@ -141,7 +141,7 @@ def _guess(file: BinaryIO) -> str:
 def _is_western(text: str) -> bool:
     """Return whether a text makes sense in :data:`_USUAL`: accents inside words of plain letters.
 
-    Few letters beyond ASCII are too little to guess by, and one name is all that many files have.
+    A few letters beyond ASCII aren't enough for a guess, and many files have only one such name.
     """
     if _NO_WESTERN.search(text):
         return False

@@ -32,7 +32,7 @@ class FileType(Enum):
 
 
 def file_type_of(file: BinaryIO) -> FileType:
-    """Return the type; raises ``InvalidInput`` for what is no table at all, or empty."""
+    """Return the type; raises ``InvalidInput`` for an empty file or one that isn't a table."""
     file.seek(0)
     head = file.read(_HEAD_BYTES)
     if head.startswith(_ZIP):

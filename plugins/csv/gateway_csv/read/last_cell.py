@@ -1,7 +1,7 @@
 """The last cell of a text file without a line end: it may be cut off, as a broken copy is.
 
-Many programs write no end after the last line, so its absence alone says nothing. The cell is
-judged by the cells above it; where those can't show whether it is whole, the report says so.
+Many programs write no end after the last line, so its absence alone means nothing. The cell is
+compared with the cells above it; if those can't show whether it is complete, the report says so.
 """
 
 from typing import Final
@@ -22,15 +22,15 @@ _PARTS_OF_UNITS: Final = frozenset(
     word[:length] for word in ("apt", "unit", "suite", "ste") for length in range(1, 6)
 )
 _OF_WORDS: Final = NAMES | {"patient_address", "address2", "city"}
-"""Fields that a word may be missing of."""
+"""Fields that may lack a word."""
 
 
 class LastCell:
-    """Judges the last row's last cell by the rows above it, where the file lacks a line end."""
+    """Checks the last row's last cell against the rows above it, if the file lacks a line end."""
 
     def __init__(self, layout: Layout, *, lacks_end: bool, is_quoted: bool = False) -> None:
         self._lacks_end = lacks_end
-        self._is_quoted = is_quoted  # a cell that ends with its quotation mark is whole
+        self._is_quoted = is_quoted  # a cell that ends with its quotation mark is complete
         self._field = layout.columns[-1].field or ""
         self._place, self._width = layout.width - 1, layout.width
         self._widths: set[int] = set()
@@ -40,7 +40,7 @@ class LastCell:
         self._last: Row | None = None
 
     def add(self, row: Row) -> None:
-        """Take the row before for one of the others, and this one for the last."""
+        """Count the previous row among the others, and keep this one as the last."""
         if not self._lacks_end:
             return
         if self._last is not None:

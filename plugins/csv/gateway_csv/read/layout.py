@@ -1,4 +1,4 @@
-"""Where the table is in a file: blocks above it, its header, and rows that are no orders."""
+"""Find the table in a file: blocks above it, its header, and rows that aren't orders."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -34,7 +34,7 @@ _ADDRESS_PARTS: Final = ("patient_address", "city", "postal_code")
 
 
 class Layout(NamedTuple):
-    """The header's row, what its columns are, and the columns of each field in their order."""
+    """The header's row, the fields of its columns, and the columns of each field in order."""
 
     header: Row
     columns: Sequence[Column]
@@ -42,13 +42,13 @@ class Layout(NamedTuple):
     judged: Sequence[Column] = ()
     """The columns whose cells differ from other fields' cells."""
     addresses: Sequence[Column] = ()
-    """The columns of which a row that is an order has at least one."""
+    """The columns of which each order's row has at least one."""
     metadata: Sequence[str] = ()
     """The fields of metadata that have a column each."""
 
     @classmethod
     def made(cls, header: Row, columns: Sequence[Column]) -> "Layout":
-        """Put the columns under their fields."""
+        """Group the columns by field."""
         by_field: dict[str, list[Column]] = {}
         for each in columns:
             if each.field is not None:
@@ -60,7 +60,7 @@ class Layout(NamedTuple):
 
     @property
     def width(self) -> int:
-        """How many columns the header has, those without a name counted."""
+        """The number of columns of the header, with unnamed ones."""
         return len(self.header.cells)
 
     def ignored(self) -> list[str]:
@@ -77,7 +77,7 @@ def _lettered(column: Column) -> str:
 
 
 def find_layout(rows: Iterable[Row], choices: Choices) -> tuple[Layout, Iterator[Row]]:
-    """Find the header, and judge its columns by the rows below; returns it with those rows.
+    """Find the header, and check its columns by the rows below; returns it with those rows.
 
     Raises ``InvalidInput``, which names columns and never what is in a cell.
     """
@@ -108,10 +108,10 @@ def find_layout(rows: Iterable[Row], choices: Choices) -> tuple[Layout, Iterator
 
 
 def likely_header(rows: Sequence[Row], known: Mapping[str, str]) -> Row | None:
-    """Return the row that is most like a header; an empty one above the first where none is.
+    """Return the row that is most like a header; an empty one if none is.
 
-    Without a header what stands in the first row may be a patient. The cells have the names of
-    their groups, as the columns are called elsewhere.
+    Without a header the first row may contain a patient. The cells have the names of their groups,
+    as the columns are called elsewhere.
     """
     if not rows:
         return None
@@ -189,7 +189,7 @@ def _without(layout: Layout, field: str, parts: frozenset[str]) -> Problem:
 
 
 def _suggestions(rows: Sequence[Row]) -> list[Problem]:
-    """Suggest by place, not by name: without a header, what stands there may be a patient."""
+    """Suggest by place, not by name: without a header, the cells may contain a patient."""
     for row in rows:
         alike = [
             (index, field)
@@ -211,7 +211,7 @@ def _suggestions(rows: Sequence[Row]) -> list[Problem]:
 def is_header_again(layout: Layout, row: Row) -> bool:
     """Return whether a row repeats the header, as reports do on every page."""
     header = layout.header.cells
-    # Nearly every row differs in its first cell; only one that doesn't is looked at further.
+    # Nearly every row differs in its first cell; only one that doesn't is compared further.
     if not row.cells or _text(row.cells[0]) != _text(header[0]):
         return False
     return _same_cells(layout.header, row)
@@ -241,7 +241,7 @@ def check_second_header(header: Row, row: Row) -> None:
 
 
 def is_total(layout: Layout, row: Row) -> bool:
-    """Return whether a row is a total and no order: it says so, and has no address."""
+    """Return whether a row is a total: it says so, and has no address."""
     for each in layout.addresses:
         if is_filled(cell_at(row, each)):
             return False
@@ -260,7 +260,7 @@ def cell_at(row: Row, column: Column) -> Cell:
 
 
 def _same_cells(one: Row, other: Row) -> bool:
-    # Nearly all differ in their first cell: no list is made of the others.
+    # Nearly all differ in their first cell, so no list of the others is made.
     return len(one.cells) == len(other.cells) and all(
         _text(each) == _text(its) for each, its in zip(one.cells, other.cells, strict=True)
     )

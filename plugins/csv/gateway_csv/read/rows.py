@@ -1,4 +1,4 @@
-"""A row of a table, as every kind of file gives it, and the limits that hold for all."""
+"""A row of a table from any kind of file, and the limits for all of them."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
@@ -9,7 +9,7 @@ from gateway_csv.read.threads import Pace
 from gateway_csv.settings import CsvSettings
 
 Cell = str | int | float | bool | date | datetime | None
-"""Text files give text only; spreadsheets give what the cell is."""
+"""The value of a cell: text from text files, typed values from spreadsheets."""
 
 _A: Final = ord("A")
 _LETTERS: Final = 26
@@ -55,7 +55,7 @@ def column_letters(index: int) -> str:
 
 
 def within_limits(rows: Iterable[Row], settings: CsvSettings, pace: Pace) -> Iterator[Row]:
-    """Hand rows on; raises ``TooLarge`` or ``InvalidInput`` for a table past the limits."""
+    """Yield rows; raises ``TooLarge`` or ``InvalidInput`` for a table past the limits."""
     longest = settings.max_cell_characters
     filled = 0
     for row in rows:
@@ -80,7 +80,7 @@ def within_limits(rows: Iterable[Row], settings: CsvSettings, pace: Pace) -> Ite
             raise TooLarge(
                 f"The file has more than {settings.max_rows} rows: split it, and import the parts."
             )
-        # A million blank cells behind the last one mean nothing.
+        # A million blank cells after the last one don't count.
         yield row if len(row.cells) <= settings.max_columns else _cut(row, settings.max_columns)
 
 

@@ -1,10 +1,10 @@
 """Reads the rows of a spreadsheet; runs in the sandbox (``gateway.sandbox.reader``).
 
-It yields ``{"read": name, "visible": [names], "others": [names]}`` first, then
-``[number, cells, is_hidden]`` for each row that isn't blank. A date is ``{"date": …}``; a formula
-that was saved without its value is ``{"formula": 1}``. A number whose cell format shows leading
-zeros comes as the text that the format shows. What calamine doesn't say (hidden rows, formats,
-formulas) is read from the sheet's own XML, and only where there is any of it.
+It yields ``{"read": name, "visible": [names], "others": [names]}`` first, then ``[number, cells,
+is_hidden]`` for each row that isn't blank. A date is ``{"date": …}``; a formula that was saved
+without its value is ``{"formula": 1}``. A number whose cell format shows leading zeros comes as the
+text that the format shows. The facts that calamine leaves out (hidden rows, formats, formulas) are
+read from the sheet's own XML, and only if there are any.
 """
 
 import datetime as dt
@@ -41,7 +41,7 @@ _REPEATED: Final = re.compile(rb'table:number-rows-repeated="([0-9]{1,7})"')
 
 
 class _Extras(NamedTuple):
-    """What calamine leaves out, by row and column from 1."""
+    """The facts that calamine leaves out, by row and column from 1."""
 
     hidden: frozenset[int] = frozenset()
     formats: Mapping[tuple[int, int], str] = {}
@@ -76,7 +76,7 @@ def read(
 
 
 def _look_over(content: bytes, most_cells: int, refuse: Callable[[str], NoReturn]) -> None:
-    """Unpack each member: ``zipfile`` stops at the size that it claims, and compares checksums."""
+    """Unpack each member: ``zipfile`` stops at the declared size, and compares checksums."""
     if not content.startswith(_ZIPPED):
         return
     try:
@@ -182,7 +182,7 @@ def _cells(sheet: python_calamine.CalamineSheet | None) -> int:
 
 
 def _extras(content: bytes, name: str) -> _Extras:
-    """Look into the file itself; what can't be understood there says nothing."""
+    """Read the file itself; parts that can't be understood are ignored."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             names = set(archive.namelist())

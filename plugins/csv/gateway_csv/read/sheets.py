@@ -1,4 +1,4 @@
-"""Spreadsheets (.xlsx, .xls, .ods), row by row out of the sandbox."""
+"""Spreadsheets (.xlsx, .xls, .ods), row by row from the sandbox."""
 
 import hashlib
 from collections.abc import Callable, Iterator

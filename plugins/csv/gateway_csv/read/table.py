@@ -1,8 +1,8 @@
-"""A file as a table: opened, understood, and looked through before anything is imported.
+"""A file as a table: opened, recognised, and read to its end before a row is imported.
 
-The file is read twice, but for a small one, whose rows are kept. The first reading finds the
-header, judges the columns that can't be judged by one cell, and meets everything that could stop
-the second one: a file that can't be read to its end imports nothing at all.
+The file is read twice, except a small one, whose rows are kept. The first reading finds the header,
+decides about columns that one cell can't decide, and finds everything that could stop the second
+one: a file that can't be read to its end imports no row.
 """
 
 import itertools
@@ -54,7 +54,7 @@ _KEPT_CELLS: Final = 100_000
 
 @dataclass(frozen=True, slots=True)
 class ImportOptions:
-    """What the sender says of a file. ``country`` is that of its site.
+    """The sender's options for a file. ``country`` is that of its site.
 
     ``chosen`` and ``remembered`` are fields by normal header.
     """
@@ -74,7 +74,7 @@ class ImportOptions:
 
 
 class Table:
-    """A file that can be read from its start as often as wanted."""
+    """A file that can be read from its start any number of times."""
 
     def __init__(
         self,
@@ -97,12 +97,12 @@ class Table:
         self._kept: _KeptRows | None = None
 
     def understand(self, report: Report) -> tuple[Reading, int]:
-        """Read the file to its end; returns how to read it, and how many rows are orders.
+        """Read the file to its end; returns its reading, and the number of orders.
 
-        What was assumed goes into ``report``. Raises ``InvalidInput`` or ``TooLarge``.
+        Assumptions are added to ``report``. Raises ``InvalidInput`` or ``TooLarge``.
         """
         self._open()
-        # Before the first row is read: rows are read from the same file as they are asked for.
+        # Before the first row is read, because rows are read from the same file on demand.
         lacks_end, is_quoted = self._lacks_line_end()
         options = self._options
         layout, below = find_layout(self._rows(), Choices(options.chosen, options.remembered))
@@ -170,7 +170,7 @@ class Table:
         return reading, count
 
     def _ended(self, reading: Reading) -> dict[int, int]:
-        """Return the rows that need no delivery any more, by what they are known by."""
+        """Return the rows that need no delivery, by their identity."""
         found: dict[int, int] = {}
         for row in self.orders(reading.layout):
             key = ended_key(row, reading)
@@ -179,7 +179,7 @@ class Table:
         return found
 
     def _lacks_line_end(self) -> tuple[bool, bool]:
-        """Say whether a text file ends in the middle of a line, and whether with a quoted cell."""
+        """Return whether a text file ends within a line, and whether with a quoted cell."""
         if self.form is None:
             return False, False
         self._file.seek(-min(_TAIL_BYTES, self._file.seek(0, os.SEEK_END)), os.SEEK_END)
@@ -227,7 +227,7 @@ class Table:
         return map(self._corrected, within_limits(rows, self._settings, self._pace))
 
     def _corrected(self, row: Row) -> Row:
-        """Put the cells into a row that were corrected."""
+        """Put the corrected cells into a row."""
         found = self._options.cells.get(row.number)
         if found is None or row.fault:
             return row
@@ -240,9 +240,9 @@ class Table:
         self.sheets = sheets
 
     def glimpse(self) -> tuple[Row, list[Row]] | None:
-        """Return what may be the header, and rows below it, of a file that is refused.
+        """Return the likely header, and rows below it, of a refused file.
 
-        ``None`` where there is no table at all.
+        Returns ``None`` without a table.
         """
         try:
             self._open()
@@ -318,7 +318,7 @@ class _KeptRows:
         if self.rows is None:
             return
         self._cells += len(row.cells)
-        if not self._is_text:  # a spreadsheet's size says little: it is packed
+        if not self._is_text:  # a spreadsheet's size doesn't count: it is compressed
             self._characters += sum([len(each) for each in row.cells if isinstance(each, str)])
         if self._cells > _KEPT_CELLS or self._characters > _KEPT_CHARACTERS:
             self.rows = None
@@ -367,7 +367,7 @@ def _is_left_out(layout: Layout, row: Row, report: Report) -> bool:
 
 
 def _usual(widths: Counter[int], header: int) -> int:
-    """Return how many cells most rows have; where it is a draw, as many as the header."""
+    """Return how many cells most rows have; in a tie, as many as the header."""
     most = max(widths.values(), default=0)
     usual = [each for each, count in widths.items() if count == most]
     return header if header in usual or not usual else min(usual)

@@ -14,7 +14,7 @@ from gateway_csv.read.rows import Row
 DELIMITERS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _SAMPLE_ROWS: Final = 60
 _BLOCK_BYTES: Final = 64 * 1024
-# A table of the most columns and the longest cells there may be is not as wide as that.
+# Wider than a table with the maximum of columns and the longest cells.
 _LINE_CHARACTERS: Final = 2_000_000
 _HEADERS_LOOKED_AT: Final = 1000
 # Excel's own way of naming the delimiter: a first line "sep=;".
@@ -33,7 +33,7 @@ Known = Callable[[Sequence[str]], int]
 
 
 class TextForm(NamedTuple):
-    """How a text table is written."""
+    """The form of a text table."""
 
     encoding: str
     delimiter: str
@@ -44,9 +44,9 @@ class TextForm(NamedTuple):
 def form_of(
     file: BinaryIO, known: Known, *, encoding: str | None = None, delimiter: str | None = None
 ) -> TextForm:
-    """Find out how a text table is written; ``known`` counts a row's known headers.
+    """Find out the form of a text table; ``known`` counts a row's known headers.
 
-    ``encoding`` and ``delimiter`` are what the sender says of it.
+    ``encoding`` and ``delimiter`` are the sender's, if given.
     """
     encoding = encoding_of(file, encoding)
     first = next(_lines(file, encoding), "").strip().lower()
@@ -74,7 +74,7 @@ def form_of(
 
 
 def text_rows(file: BinaryIO, form: TextForm) -> Iterator[Row]:
-    """Yield the rows of a text table; raises ``InvalidInput`` where it can't be read on."""
+    """Yield the rows of a text table; raises ``InvalidInput`` where reading can't continue."""
     number = 0
     try:
         for row in _parsed(file, form):
@@ -122,7 +122,7 @@ def _parsed(file: BinaryIO, form: TextForm) -> Iterator[Row]:
 
 
 def _soundness(delimiter: str) -> Callable[[str], bool]:
-    """Make a judge of a line's marks: whether each opens or closes a cell, or is one of a pair."""
+    """Return a check of a line's marks: each opens or closes a cell, or is one of a pair."""
     mark = re.escape(delimiter)
     quoted = re.compile(rf'(?:(?<=^)|(?<={mark})) *=?"(?:[^"]|"")*" *(?={mark}|[\r\n]|$)')
 
@@ -133,13 +133,13 @@ def _soundness(delimiter: str) -> Callable[[str], bool]:
 
 
 def _formula_text(cell: str) -> str:
-    """Take off what keeps Excel from making a number of a text: ``="0012345"``."""
+    """Remove the form by which Excel keeps a text from becoming a number: ``="0012345"``."""
     found = _FORMULA_TEXT.fullmatch(cell.strip())
     return cell if found is None else found[1]
 
 
 def _mended(line: str, number: int, form: TextForm, *, is_one_line: bool) -> Row:
-    """Read a line whose quotation marks are not as they should be, or say that it can't be."""
+    """Read a line with wrong quotation marks, or return that it can't be read."""
     if len(line) > csv.field_size_limit():
         raise InvalidInput(
             f"The file can't be read past row {number - 1}: a quotation mark may be missing there."
@@ -176,13 +176,13 @@ def _check_line_breaks(cells: Sequence[str], number: int, width: int, delimiter:
 
 
 class _Lent(io.RawIOBase):
-    """A file that its owner closes: a reader that is dropped leaves it open."""
+    """A file that its owner closes, not a garbage-collected reader."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
 
     def readable(self) -> bool:
-        """Say that it can be read, and nothing else."""
+        """Return that it is readable."""
         return True
 
     def readinto(self, buffer: Any) -> int:

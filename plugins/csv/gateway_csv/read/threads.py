@@ -1,11 +1,9 @@
-"""The threads that read files: two, so that however many files come, the rest goes on.
+"""The threads that read files: two, so that any number of files leaves the rest running.
 
-On a machine of two cores it is one, which two imports take turns on: a core is left for orders.
-
-A file is read in Python, and a thread that computes keeps the event loop waiting for up to 5 ms
-(``sys.getswitchinterval``) each time that the loop has something to do. So a reading thread sleeps
-for a moment after each millisecond, and the interval is a short one while a file is read: orders
-that come in meanwhile take as long as before.
+On a machine of two cores there is one, which two imports share, so that a core is left for orders.
+A file is read in Python, and a computing thread keeps the event loop waiting for up to 5 ms
+(``sys.getswitchinterval``) each time. So a reading thread sleeps briefly after each millisecond,
+and the interval is short while a file is read: orders take as long as without an import.
 """
 
 import asyncio
@@ -37,9 +35,9 @@ T = TypeVar("T")
 
 
 class Pace:
-    """Lets other threads have their turn while a file is read, and ends what takes too long.
+    """Lets other threads run while a file is read, and ends a reading that takes too long.
 
-    ``seconds`` is the CPU time that reading the file may take; ``None`` for no bound.
+    ``seconds`` is the limit of CPU time for reading the file; ``None`` for no limit.
     """
 
     def __init__(
@@ -53,8 +51,8 @@ class Pace:
         self._looked = -_BUSY_SECONDS
 
     def beat(self) -> None:
-        """Note that a row was read; raises ``FileTooSlow`` or ``Unavailable``."""
-        # A thread has not computed for longer than the clock went on, which costs less to read.
+        """Record that a row was read; raises ``FileTooSlow`` or ``Unavailable``."""
+        # CPU time can't exceed the time of the clock, which is cheaper to read.
         clock = _CLOCK.monotonic_seconds()
         if clock - self._looked < _BUSY_SECONDS:
             return
@@ -76,7 +74,7 @@ class Pace:
 
 
 class ReadingThreads:
-    """The threads, and the turns that imports take: more than two at once wait."""
+    """The threads, and a queue of imports: two run at once, others wait."""
 
     def __init__(self) -> None:
         self._pool: ThreadPoolExecutor | None = None
@@ -85,12 +83,12 @@ class ReadingThreads:
         self._stopped = threading.Event()
 
     async def __aenter__(self) -> Self:
-        """Let files be read."""
+        """Start accepting files."""
         self._stopped.clear()
         return self
 
     async def __aexit__(self, *_error: object) -> None:
-        """End what is being read."""
+        """End the running readings."""
         self._stopped.set()
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
@@ -98,7 +96,7 @@ class ReadingThreads:
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Wait until fewer than two imports are at work here, and count as one."""
+        """Wait until fewer than two imports run here, and count as one."""
         async with self._turns:
             yield
 

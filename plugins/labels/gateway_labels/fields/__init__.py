@@ -1,1 +1,1 @@
-"""What a label's lines and codes say of an order, by evidence. Pure."""
+"""The fields of an order from a label's lines and codes, by evidence. Pure."""

@@ -1,4 +1,4 @@
-"""A label's fields, and the draft of an order that they make. Pure."""
+"""A label's fields, and the draft of an order from them. Pure."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -16,11 +16,11 @@ ORDER_FIELDS: Final[tuple[FieldName, ...]] = (
     "rx_number",
     "copay_amount",
 )
-"""Those that an order has by the same name; a fill date belongs to its prescription."""
+"""Fields with the same name in an order; a fill date belongs to its prescription."""
 
 
 class Reading(NamedTuple):
-    """How a label is read: by which patterns, in which country, on which day.
+    """The settings of a reading: patterns, country, day.
 
     ``keeps_drug``: the drug's name and number are fields, too.
     """
@@ -34,7 +34,7 @@ class Reading(NamedTuple):
 def fields_of(
     lines: Sequence[dict[str, Any]], codes: Sequence[dict[str, Any]], reading: Reading
 ) -> list[FoundField]:
-    """Return what a label says, each field once, in an order's sequence."""
+    """Return a label's fields, each once, in an order's sequence."""
     page = Page(lines)
     own = [each for each in codes if not is_of_the_maker(each["format"], is_gs1=each["maker"])]
     found = [

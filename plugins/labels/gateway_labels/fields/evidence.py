@@ -1,7 +1,8 @@
-"""How sure a value is: each place that says it is a piece of evidence. Pure.
+"""The confidence of a value: each place of the label with it is a piece of evidence. Pure.
 
-High confidence needs two sources that agree: a code and the text, or two places of the label. One
-place is medium at best, however sure the recognizer is: it reads ÉLOISE for ÉLOÏSE at 0.99.
+High confidence needs two sources that agree: a code and the text, or two places of the label. A
+value from one place is medium at best, at any score of the recognizer: it reads ÉLOISE for ÉLOÏSE
+at 0.99.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ FieldName = Literal[
 Confidence = Literal["low", "medium", "high"]
 
 MUST_TOUCH: Final[tuple[FieldName, ...]] = ("patient_name", "patient_address", "rx_number")
-"""What a person looks at whatever the score."""
+"""Fields that a person compares at any confidence."""
 
 _AGREEING: Final = 0.9
 _ALONE: Final = 0.93
@@ -26,9 +27,9 @@ _MOST_ALTERNATIVES: Final = 4
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
-    """A place that says a value. ``key`` is the value as it is compared.
+    """A place with a value. ``key`` is the value in the form for comparisons.
 
-    ``is_plain`` is false where something was assumed: a letter for a digit, the order of a date.
+    ``is_plain`` is false after an assumption: a letter for a digit, the order of a date.
     """
 
     value: str
@@ -43,7 +44,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 class FoundField(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A field of a label. ``sources`` is how many places agree; ``box`` where it was read.
 
-    ``must_touch``: a person has to confirm it, whatever the confidence.
+    ``must_touch``: a person has to confirm it at any confidence.
     """
 
     name: FieldName
@@ -56,7 +57,7 @@ class FoundField(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def judged(name: FieldName, evidence: Sequence[Evidence]) -> FoundField | None:
-    """Return the field that evidence makes, ``None`` without any."""
+    """Return the field from its evidence, ``None`` without any."""
     groups: dict[str, list[Evidence]] = {}
     for each in evidence:
         group = groups.setdefault(each.key, [])

@@ -43,9 +43,9 @@ _MONTHS: Final = {
 def rx_numbers(
     page: Page, codes: Sequence[dict[str, Any]], patterns: Sequence[CodePattern]
 ) -> Iterator[Evidence]:
-    """Yield each place that says the rx number: behind its word, in a code, or repeated.
+    """Yield each place with the rx number: after its word, in a code, or repeated.
 
-    A code that several patterns fit counts for the readings that the text has, too.
+    A code that several patterns match counts for the readings that the text confirms.
     """
     anchored = list(_anchored_rx(page))
     yield from anchored
@@ -87,7 +87,7 @@ def _anchored_rx(page: Page) -> Iterator[Evidence]:
 def _repeated(
     page: Page, known: set[str], seen: set[Any], patterns: Sequence[CodePattern]
 ) -> Iterator[Evidence]:
-    """Yield lines that repeat a known rx number: by itself, or printed below its code."""
+    """Yield lines that repeat a known rx number, alone or below its code."""
     for line in page.lines:
         if line.box in seen or PHONE.search(line.text) is not None:
             continue
@@ -98,7 +98,7 @@ def _repeated(
 
 
 def copays(page: Page) -> Iterator[Evidence]:
-    """Yield each amount behind a word that says it is to be paid."""
+    """Yield each amount after a word for a payment."""
     for line, text, score in _said(page, "money"):
         match = _MONEY.search(text)
         if match is not None:
@@ -128,7 +128,7 @@ _MOST_MONTH: Final = 12
 
 
 def days_in(text: str, country: str) -> list[tuple[date, bool]]:
-    """Return the first day that a text says, and whether it can mean no other.
+    """Return the first day in a text, and whether it is unambiguous.
 
     03/04/2026 is the 4th of March in the United States; elsewhere it may be either, and both are
     returned.
@@ -182,7 +182,7 @@ def drugs(page: Page) -> Iterator[Evidence]:
 
 
 def _said(page: Page, kind: Kind) -> Iterator[tuple[Line, str, float]]:
-    """Yield what is said behind each anchor of a kind."""
+    """Yield the value after each anchor of a kind."""
     for line in page.lines:
         for segment in line.segments:
             if segment.kind == kind:

@@ -1,4 +1,4 @@
-"""A label's lines where they are: who is beside, below, and of the pharmacy itself. Pure."""
+"""A label's lines and their positions: beside, below, and the pharmacy's own. Pure."""
 
 import math
 import re
@@ -17,11 +17,11 @@ _BESIDE: Final = 0.6
 _BELOW: Final = 2.3
 _ALIGNED: Final = 3.0
 _OF_A_PATIENT: Final = frozenset({"name", "rx", "money", "filled"})
-_LEAST_WIDTHS: Final = 4  # a line this much wider than high says how the label is tilted
+_LEAST_WIDTHS: Final = 4  # a line this much wider than high shows the tilt of the label
 
 
 class Segment(NamedTuple):
-    """A piece of a line: what is said after an anchor, or before the first (``kind`` None)."""
+    """A piece of a line: the text after an anchor, or before the first (``kind`` None)."""
 
     kind: Kind | None
     text: str
@@ -88,7 +88,7 @@ class Page:
         return min(near, key=lambda each: each[0])[1] if near else None
 
     def said(self, line: Line, segment: Segment) -> tuple[Line, str] | None:
-        """Return what an anchor's value is: behind it, beside it, or below it."""
+        """Return an anchor's value: after it, beside it, or below it."""
         if segment.text:
             return line, segment.text
         if line.segments[-1] is not segment:
@@ -129,7 +129,7 @@ class Page:
         return frozenset(found)
 
     def _just_below(self, line: Line) -> Line | None:
-        """Return the nearest line below, wherever it begins: heads are centred."""
+        """Return the nearest line below at any position, because headings are centred."""
         under = [
             each
             for each in self.lines

@@ -82,11 +82,11 @@ keep out reach children warning may cause drowsiness livraison sac patient name 
 filled signature
 """
 NOT_A_NAME: Final = frozenset(_NOT_NAMES.split())
-"""Words of directions, drugs and shops: a line that has one names no person."""
+"""Words of directions, drugs and shops: a line with one of them isn't a person's name."""
 
 
 class Anchor(NamedTuple):
-    """A word that says what follows, and where it is in the text."""
+    """A word that announces a value, and its position in the text."""
 
     kind: Kind
     start: int

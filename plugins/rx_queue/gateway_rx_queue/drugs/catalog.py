@@ -75,7 +75,7 @@ class CatalogState(NamedTuple):
 
 
 def _searched(text: str) -> list[str]:
-    """Return the words of a text by which products are searched, in their order."""
+    """Return the words of a text for searching products, in their order."""
     return list(drug_words(text))[:_MAX_WORDS]
 
 
@@ -87,7 +87,7 @@ def words_of(drug: Drug) -> set[str]:
 async def look_up(
     connection: AsyncConnection, drugs: Iterable[Medication], texts: Iterable[str] = ()
 ) -> Catalog:
-    """Return the entries of the DINs of ``drugs``, and of the names in theirs and other texts."""
+    """Return the entries of the DINs of ``drugs``, and of the names in their and other texts."""
     newest = select(rx_drugs.c.din).limit(1)
     if (await connection.execute(newest)).first() is None:
         return EMPTY
@@ -113,7 +113,7 @@ async def look_up(
 
 
 async def state(connection: AsyncConnection) -> CatalogState:
-    """Return what is known of the loaded catalog."""
+    """Return the state of the loaded catalog."""
     row = (await connection.execute(select(rx_catalog))).first()
     if row is None:
         return CatalogState(await count(connection), None, None)

@@ -1,9 +1,9 @@
-"""Reading Health Canada's Drug Product Database extract: allfiles.zip, or its files one by one.
+"""Read Health Canada's Drug Product Database extract: allfiles.zip, or its files one by one.
 
-The files are comma-separated with quotes, without a heading, UTF-8; the
-columns are in the DPD's read-me
+The files are comma-separated with quotes, without a heading, UTF-8; the columns are in the DPD's
+read-me
 (https://www.canada.ca/en/health-canada/services/drugs-health-products/drug-products/drug-product-database/read-file-drug-product-database-data-extract.html).
-A suffix says whose products they are: none marketed, ``_ap`` approved, ``_ia`` cancelled,
+A suffix names the status of the products: none marketed, ``_ap`` approved, ``_ia`` cancelled,
 ``_dr`` dormant.
 """
 
@@ -29,7 +29,7 @@ _UNSOLD: Final = frozenset({"ia", "dr"})
 _KINDS: Final = ("drug", "ingred", "form", "schedule", "status")
 # Of the products of a whole extract, nearly all have each of these.
 _LEAST_SHARE: Final = 0.9
-# What is unpacked of one file at most: the whole extract is about 108 MB.
+# The maximum unpacked size of one file: the whole extract is about 108 MB.
 _MOST_BYTES: Final = 512 * 1024 * 1024
 _DRUG_COLUMNS: Final = 5
 _INGREDIENT_COLUMNS: Final = 6
@@ -38,7 +38,7 @@ _DOSAGE_COLUMNS: Final = 9
 
 
 class Extract:
-    """What has been read so far, by the extract's own code of a product."""
+    """The rows read so far, by the extract's own code of a product."""
 
     def __init__(self) -> None:
         self._products: dict[str, _Product] = {}
@@ -53,7 +53,7 @@ class Extract:
     def read(self, path: Path) -> dict[str, int]:
         """Read a file; returns how many rows each of the extract's files in it has.
 
-        Raises ``InvalidInput`` for what is no part of an extract.
+        Raises ``InvalidInput`` for a file that isn't part of an extract.
         """
         rows = {}
         for file in _files(path):
@@ -70,7 +70,7 @@ class Extract:
         return rows
 
     def check(self) -> None:
-        """Raise ``InvalidInput`` for an extract of which a part is missing.
+        """Raise ``InvalidInput`` for an incomplete extract.
 
         Without ingredients, schedules or status a narcotic would look like any other drug.
         """

@@ -1,4 +1,4 @@
-"""Strengths in drug texts, and whether they are those of a product. Pure.
+"""Strengths in drug texts, and their comparison with a product's. Pure.
 
 A text is read token by token, so that its cost grows with its length alone. Masses are compared
 in milligrams, concentrations as ratios: 250 mg/5 mL is 50 mg/mL, and 0.5 % is 5 mg/mL or 5 mg/g.
@@ -101,7 +101,7 @@ class _Token(NamedTuple):
 
 
 _TEXTS: Final = 1024
-"""Several rules read the same text; these many texts are read once."""
+"""The size of the cache: several rules read the same text."""
 
 
 class Found(NamedTuple):
@@ -113,7 +113,7 @@ class Found(NamedTuple):
 
 @lru_cache(maxsize=_TEXTS)
 def read_strengths(text: str) -> tuple[Found, ...]:
-    """Return the strengths that a text names, in their order; package sizes are left out."""
+    """Return the strengths in a text, in their order, without package sizes."""
     tokens = list(_tokens(text))
     found: list[Found] = []
     bare: list[tuple[Decimal, int]] = []
@@ -263,7 +263,7 @@ def fits(said: Strength, listed: Strength) -> bool:
 def _plain_amounts(listed: Strength) -> Iterator[Decimal]:
     yield listed.amount
     if listed.unit == "mg":
-        yield listed.amount * 1000  # a number meant in micrograms
+        yield listed.amount * 1000  # a number in micrograms
         yield listed.amount / 1000
     if listed.per == "%":
         yield listed.amount / 10

@@ -1,4 +1,4 @@
-"""Words of drug texts in one spelling, English and French, and the names by which drugs go. Pure.
+"""Words of drug texts in one spelling, English and French, and the synonyms of drugs. Pure.
 
 ``stems("Amoxicilline-clavulanate 875 mg")`` holds ``amoxicillin`` and ``clavulanat``. Nothing is
 matched by similarity: hydroxyzine and hydralazine are two drugs
@@ -17,7 +17,7 @@ _WORD: Final = re.compile(r"[a-z]+")
 _VITAMIN: Final = re.compile(r"\bvitamine? ([a-k])(?![a-z])")
 _LEAST_LETTERS: Final = 3
 _MAX_WORDS: Final = 40
-# Several rules read the same text; these many texts are read once.
+# The size of the cache: several rules read the same text.
 _TEXTS: Final = 1024
 
 
@@ -71,7 +71,7 @@ FORM_WORDS: Final = _stemmed(
     "usp bid tid qid mdi xr sr cr xl extra free regular new adult adulte child children "
     "enfant allergic allergy allergie allergique reaction"
 )
-"""Words of forms, routes and packages: they name no drug."""
+"""Words of forms, routes and packages, which don't name a drug."""
 
 SALTS: Final = _stemmed(
     "acetate acetonide acid acide anhydrous anhydre arginine base benzoate besilate besylate "
@@ -83,7 +83,7 @@ SALTS: Final = _stemmed(
     "propionate saccharate sesquihydrate sel sodique sodium stearate succinate sulfate "
     "sulphate tartrate tosylate trihydrate tromethamine undecanoate valerate xinafoate zinc"
 )
-"""Salts, esters and hydrates: they don't tell two drugs apart."""
+"""Salts, esters and hydrates, which don't distinguish drugs."""
 
 MAKERS: Final = _stemmed(
     "ach accel act aga alti apo auro avkare bio cobalt dom gen genmed jamp kye mar medx mint "
@@ -192,7 +192,7 @@ SYNONYMS: Final = _synonyms(
 
 @lru_cache(maxsize=_TEXTS)
 def core_words(ingredient: str) -> frozenset[str]:
-    """Return the words that tell an ingredient apart: ``{"atorvastatin"}`` of its calcium salt."""
+    """Return the words that distinguish an ingredient: ``{"atorvastatin"}`` of its calcium salt."""
     words = frozenset(stems(ingredient))
     return (words - SALTS - FORM_WORDS - FAMILIES) or (words - SALTS) or words
 

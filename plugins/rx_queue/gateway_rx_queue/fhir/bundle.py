@@ -42,7 +42,7 @@ class Entry(NamedTuple):
 
 
 class Target(NamedTuple):
-    """What a reference leads to: an entry, or only its text. ``ambiguous``: several entries."""
+    """The target of a reference: an entry, or only its text. ``ambiguous``: several entries."""
 
     reference: str | None = None
     entry: Entry | None = None
@@ -50,7 +50,7 @@ class Target(NamedTuple):
 
 
 class Bundle:
-    """The resources of a body, and what refers to what."""
+    """The resources of a body, and their references."""
 
     def __init__(self, sent: Resource) -> None:
         self.entries: list[Entry] = []
@@ -132,7 +132,7 @@ def _check_type(bundle: Resource) -> None:
 
 
 def _check_message(entries: list[Entry]) -> None:
-    """Refuse messages that are no new order: cancellations, changes, renewals, status."""
+    """Refuse messages that aren't new orders: cancellations, changes, renewals, status."""
     for entry in entries:
         if entry.kind != "MessageHeader":
             continue

@@ -1,4 +1,4 @@
-"""Dosage of FHIR as directions in words: every element is in them, or held by name. Pure."""
+"""FHIR dosages as directions in words; each element is included or held by name. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
@@ -64,7 +64,7 @@ _REPEAT: Final = frozenset(
 
 
 class Directions(NamedTuple):
-    """Directions in words, and by name what they leave out."""
+    """Directions in words, and the names of elements that they leave out."""
 
     sig: str | None
     held: tuple[tuple[str, str], ...] = ()
@@ -104,7 +104,7 @@ def _one(dosage: Resource, held: list[tuple[str, str]]) -> str:
 
 
 def _together(text: str, structured: str, held: list[tuple[str, str]]) -> str:
-    """Return the text, with the structured dosage where it adds to it; what differs is held."""
+    """Return the text, with additions of the structured dosage; differences are held."""
     one, other = read_sig(text), read_sig(structured)
     if one.is_whole and other.is_whole:
         if (one.least, one.most, one.unit) != (other.least, other.most, other.unit):
@@ -130,7 +130,7 @@ def _says(text: str, part: str) -> bool:
 
 
 def _additions(dosage: Resource) -> Iterator[str]:
-    """Yield what stands beside dose and time: as needed, bounds, instructions, route."""
+    """Yield the parts beside dose and time: as needed, bounds, instructions, route."""
     for_what = concept_text(dosage.get("asNeededCodeableConcept"))
     if dosage.get("asNeededBoolean") or dosage.get("asNeededCodeableConcept"):
         yield "as needed" + (f" for {for_what}" if for_what else "")

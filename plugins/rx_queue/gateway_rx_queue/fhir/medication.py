@@ -1,4 +1,4 @@
-"""The drug of a request: its number, text, strength, form, and what a dispense request says."""
+"""The drug of a request: its number, text, strength, form, and its dispense request."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
@@ -23,7 +23,7 @@ _NOT_ALLOWED: Final = frozenset({"N"})
 
 
 class Mapped(NamedTuple):
-    """Fields of a medication, and by name what they leave out. ``remarks`` are warnings."""
+    """Fields of a medication, and the names of elements left out. ``remarks`` are warnings."""
 
     fields: dict[str, Any]
     held: tuple[tuple[str, str], ...] = ()
@@ -172,7 +172,8 @@ def dispense(request: Resource) -> Mapped:
 
 def _validity(period: Resource) -> dict[str, Any]:
     start, end = latest_day(period.get("start")), earliest_day(period.get("end"))
-    # Of a part of a date, the day that is in it for certain is the later start, the earlier end.
+    # For a partial date, use the days that are certainly included: the latest start, the earliest
+    # end.
     return {
         "valid_from": start.isoformat() if start else None,
         "valid_until": end.isoformat() if end else None,

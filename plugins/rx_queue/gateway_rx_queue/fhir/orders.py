@@ -1,4 +1,4 @@
-"""MedicationRequests as orders: what is refused, what is mapped, what is held by name."""
+"""MedicationRequests as orders: refused requests, mapped and held elements."""
 
 from collections.abc import Iterator, Mapping
 from datetime import date, tzinfo
@@ -14,7 +14,7 @@ from gateway_rx_queue.model import Reason
 
 _INTENTS: Final = frozenset({"order", "original-order", "reflex-order", "filler-order"})
 _MAX_HELD_CHARACTERS: Final = 500
-# Elements that say nothing of what is dispensed; a warning names them where they are.
+# Elements that don't affect what is dispensed; a warning names them.
 _NOT_READ: Final = (
     "encounter",
     "supportingInformation",
@@ -52,8 +52,8 @@ class Order(NamedTuple):
 def orders(sent: Resource, zone: tzinfo, today: date) -> list[Order]:
     """Return the orders of a body that ``check_fhir`` accepted.
 
-    ``zone`` is the site's: a moment in UTC is another day there. Raises ``InvalidInput`` with the
-    reason when one of the requests is no order; then none is taken.
+    ``zone`` is the site's, in which a time in UTC may be on another day. Raises ``InvalidInput``
+    with the reason when one of the requests isn't an order; then none is accepted.
     """
     bundle = Bundle(sent)
     requests = list(bundle.of_kind("MedicationRequest"))
@@ -170,7 +170,7 @@ def _held(resource: Resource, written: date | None) -> Iterator[tuple[str, str]]
             yield name, "it refers to something else"
     if (resource.get("text") or {}).get("status") == "additional":
         yield "text", "the narrative says more than the elements"
-    # What its other elements don't hold, as primitive extensions: _authoredOn and the like.
+    # Extensions of primitive values, such as _authoredOn.
     for name in sorted(resource):
         if name.startswith("_"):
             yield name, "an extension of a value"
@@ -191,7 +191,7 @@ def _external_id(resource: Resource) -> str | None:
 
 
 def _identity(request: Entry) -> str | None:
-    """Return what makes it the same request again: system and value of all identifiers, and id.
+    """Return the identity of a request: system and value of all identifiers, and id.
 
     An identifier alone doesn't: several drugs share the number of one order.
     """

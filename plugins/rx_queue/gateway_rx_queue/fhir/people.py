@@ -1,4 +1,4 @@
-"""Patients and prescribers of FHIR. What is ambiguous becomes a reason; no local id identifies."""
+"""Patients and prescribers of FHIR. Ambiguous data become reasons; no local id identifies."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -34,14 +34,14 @@ _NPI: Final = "us-npi"
 
 
 class Person(NamedTuple):
-    """Fields of a patient or a prescriber, and what about them has to be looked at."""
+    """Fields of a patient or a prescriber, and the reasons for review about them."""
 
     fields: dict[str, Any]
     reasons: tuple[Reason, ...] = ()
 
 
 def patient(bundle: Bundle, request: Entry, today: date) -> Person:
-    """Return the subject of a request. Raises ``InvalidInput`` for one that is no patient."""
+    """Return the subject of a request. Raises ``InvalidInput`` if it isn't a patient."""
     subject = request.resource.get("subject") or {}
     target = bundle.target(request, "subject")
     kind = target.entry.kind if target.entry else _kind_of(subject, target)
@@ -72,7 +72,7 @@ def _kind_of(subject: Resource, target: Target) -> str:
 
 
 def _doubts(resource: Resource, target: Target) -> Iterator[Reason]:
-    """Yield why it may be another patient than the reference says."""
+    """Yield reasons why it may be another patient than the referenced one."""
     if target.ambiguous:
         text = "The reference fits several patients of the Bundle."
         yield Reason(code="patient_ambiguous", field="patient", message=text)
@@ -113,7 +113,7 @@ def _name(resource: Resource, today: date, who: str, reasons: list[Reason]) -> d
 
 
 def _split_display(text: str) -> dict[str, Any]:
-    """Return a name that is one text: kept as it is, for it can't be taken apart."""
+    """Return a name that is one text, unchanged, because its parts are unknown."""
     return {"first_name": None, "last_name": text.strip() or None}
 
 

@@ -1,6 +1,6 @@
-"""Whether a body is FHIR R4 at all: ``fhir.resources`` (the extra ``fhir``) checks it.
+"""Check that a body is FHIR R4 with ``fhir.resources`` (the extra ``fhir``).
 
-R4B is R4 as far as these resources go.
+For these resources R4B equals R4.
 """
 
 import importlib
@@ -17,7 +17,7 @@ _MAX_PROBLEMS: Final = 20
 
 
 def check_fhir(body: bytes) -> None:
-    """Raise ``InvalidInput`` for what is no FHIR, ``UnsupportedMedia`` without the library.
+    """Raise ``InvalidInput`` for invalid FHIR, ``UnsupportedMedia`` without the library.
 
     The library is imported when it is first needed; call this in a thread.
     """
@@ -35,12 +35,12 @@ def check_fhir(body: bytes) -> None:
     try:
         getattr(module, kind).model_validate_json(body)
     except (ValueError, LookupError, TypeError) as error:
-        # The last two: it looks up, and puts together, a resourceType that may be anything.
+        # The last two: the library looks up and formats a resourceType of any type.
         raise InvalidInput("The request body is not valid FHIR R4.", _problems(error)) from None
 
 
 def _problems(error: Exception) -> list[Problem]:
-    """Name the places at fault; what the library says of them may repeat a value."""
+    """Return the wrong places, without the library's messages, which may repeat a value."""
     found: Sequence[Mapping[str, Any]] = getattr(error, "errors", list)()
     places = dict.fromkeys(".".join(_part(each) for each in one["loc"]) for one in found)
     return [
@@ -55,13 +55,13 @@ def _part(place: Any) -> str:
 
 
 def unread(field: str, wanted: str) -> InvalidInput:
-    """Return the error of what the library lets pass though FHIR's JSON has another type there."""
+    """Return the error for a value that the library accepts with a wrong JSON type."""
     return InvalidInput(
         "A MedicationRequest cannot be read.", [Problem(f"must be {wanted}", field=field)]
     )
 
 
 def refused(message: str, field: str | None = None, index: int | None = None) -> InvalidInput:
-    """Return the error of what is no order to dispense."""
+    """Return the error for a request that isn't an order to dispense."""
     text = "A MedicationRequest is no order to dispense."
     return InvalidInput(text, [Problem(message, index=index, field=field)])

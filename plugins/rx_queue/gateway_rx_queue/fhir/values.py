@@ -18,7 +18,7 @@ _YEAR, _MONTH, _DAY = 4, 7, 10
 
 
 class Days(NamedTuple):
-    """A duration in whole days, and a remark where that isn't exact."""
+    """A duration in whole days, and a remark if it isn't exact."""
 
     days: int | None
     remark: str | None = None
@@ -92,7 +92,7 @@ def number(quantity: Resource | None, field: str) -> Decimal | None:
 
 
 def days_of(duration: Resource | None, field: str) -> Days:
-    """Return a Duration in days; a month is taken as 30 and says so, part of a day is not."""
+    """Return a Duration in days; a month counts as 30 with a remark, parts of a day are refused."""
     value = number(duration, field)
     if value is None or duration is None:
         return Days(None)
@@ -124,7 +124,7 @@ def shown(quantity: Resource | None) -> str:
 
 
 def concept_text(concept: Resource | None) -> str | None:
-    """Return what a CodeableConcept says: its text, else a display, else a code."""
+    """Return the text of a CodeableConcept, else a display, else a code."""
     concept = concept or {}
     codings = concept.get("coding") or []
     found = (

@@ -1,4 +1,4 @@
-"""A prescription as the desk shows it: its questions, its fields, what was filled before. Pure."""
+"""A prescription as the desk shows it: its questions, its fields, earlier fills. Pure."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date
@@ -18,7 +18,7 @@ _MOST_KEYS: Final = 9
 _TYPED: Final = "f."
 _OTHER: Final = "other."
 _CHOOSE: Final = frozenset({"din_ambiguous"})
-"""Reasons that only a choice answers: as it is, no product is named."""
+"""Reasons that only a choice answers: no product is named."""
 
 
 class Option(NamedTuple):
@@ -33,7 +33,7 @@ class Option(NamedTuple):
 
 
 class Input(NamedTuple):
-    """A field as it is typed: as it came, and what the reviewer made of it."""
+    """A field to edit: the sent value, and the reviewer's."""
 
     field: Field
     before: str
@@ -53,7 +53,7 @@ class Input(NamedTuple):
 
 
 class Question(NamedTuple):
-    """One or more reasons about the same thing, with what answers them.
+    """One or more reasons about the same thing, with their possible answers.
 
     ``is_hard``: only a correction answers it. ``is_new``: the corrections raise it, and its
     ``codes`` are confirmed.
@@ -73,9 +73,10 @@ class Question(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A line of the prescription. ``sure`` is the sender's confidence, 0 to 1.
+    """A line of the prescription.
 
-    ``is_said``: the sender says how sure they are of some fields, so that of others is missing.
+    ``sure`` is the sender's confidence, 0 to 1. ``is_said``: the sender gave a confidence for some
+    fields, so that it is missing for others.
     """
 
     input: Input
@@ -86,7 +87,7 @@ class Row(NamedTuple):
 
 
 def draft_of(form: Query, prescription: Prescription) -> Draft:
-    """Return what was typed into the form, without what is as it came."""
+    """Return the typed fields that differ from the sent ones."""
     fields = {
         name.removeprefix(_TYPED): form.get(name)
         for name in form
@@ -136,7 +137,7 @@ def questions_of(
 
 
 class _Asking:
-    """Makes the questions of one prescription; the digits go round its candidates once."""
+    """Makes the questions of one prescription; each digit is used for one candidate."""
 
     def __init__(self, job: Job, draft: Draft, evidence: EvidenceOut, text: Text) -> None:
         self._prescription = job.content.prescription
@@ -146,7 +147,7 @@ class _Asking:
         self._keys = iter(range(1, _MOST_KEYS + 1))
 
     def question(self, number: int, key: str, reasons: Sequence[Reason]) -> Question:
-        """Return the question of the reasons about one thing."""
+        """Return the question for the reasons about one thing."""
         names = PARTS.get(key, (key,) if key in FIELDS else ())
         inputs = [_input(self._prescription, name, self._draft) for name in names]
         is_hard = any(is_impossible(each) or each.code in _CHOOSE for each in reasons)
@@ -195,7 +196,7 @@ class _Asking:
 
 
 def _details(drug: Drug) -> list[str]:
-    """Return a product's strength and form; many names say the strength already."""
+    """Return a product's strength and form; many names already contain the strength."""
     parts = [drug.strength, drug.form]
     return [each for each in parts if each and each.casefold() not in drug.name.casefold()]
 
@@ -234,7 +235,7 @@ def unanswered(questions: Sequence[Question]) -> list[Question]:
 
 
 def looked_at(query: str) -> dict[str, Any]:
-    """Return how the page of the fax is shown: ``2.90`` is twice as large and turned."""
+    """Return zoom and rotation of a fax page: ``2.90`` is twice as large, turned by 90°."""
     zoom, _dot, turn = query.partition(".")
     zooms = ("1", "15", "2", "3")
     shown = zoom if zoom in zooms else "1"

@@ -14,7 +14,7 @@ Text = Callable[[str], str]
 
 
 class Field(NamedTuple):
-    """A field: its dotted name, its label, and how it is typed."""
+    """A field: its dotted name, its label, and its type of input."""
 
     name: str
     label: str
@@ -78,7 +78,7 @@ ALWAYS: Final = frozenset(
         *("medication.written_date", "patient.allergies", "prescriber.name"),
     }
 )
-"""Fields that the page shows though they are empty."""
+"""Fields that the page shows even if they are empty."""
 
 PARTS: Final[Mapping[str, tuple[str, ...]]] = {
     "patient": (
@@ -100,7 +100,7 @@ def value_of(prescription: Prescription, name: str) -> Any:
 
 
 def typed(prescription: Prescription, name: str) -> str:
-    """Return a field's value as the reviewer would type it."""
+    """Return a field's value as text for the input."""
     value = value_of(prescription, name)
     if value is None:
         return ""
@@ -114,9 +114,9 @@ def typed(prescription: Prescription, name: str) -> str:
 
 
 def corrections_of(prescription: Prescription, fields: Mapping[str, str]) -> dict[str, Any]:
-    """Return what was changed, by dotted name, as ``Review.resolve`` takes it.
+    """Return the changes by dotted name, for ``Review.resolve``.
 
-    Raises ``InvalidInput`` that names what isn't a number or a date.
+    Raises ``InvalidInput``, which names invalid numbers and dates.
     """
     changes: dict[str, Any] = {}
     problems: list[Problem] = []
@@ -131,7 +131,7 @@ def corrections_of(prescription: Prescription, fields: Mapping[str, str]) -> dic
 
 
 def changed(prescription: Prescription, fields: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield the fields that were typed otherwise than they are."""
+    """Yield the fields whose typed value differs."""
     for name, given in fields.items():
         text = given.replace("\r\n", "\n").strip()
         if name in FIELDS and text != typed(prescription, name).strip():

@@ -55,7 +55,7 @@ _NEWS: Final = frozenset({"another_din_written", "written_after_recall", "invali
 
 
 class View(NamedTuple):
-    """A tab: a state, how many there are (of finished ones today's), since when."""
+    """A tab: a state, its count (finished ones: today's), the oldest time."""
 
     state: State
     words: str
@@ -270,7 +270,7 @@ def _line(
 
 
 def _corrections(request: PageRequest, job: Job) -> list[dict[str, Any]]:
-    """Return what reviewers changed, field by field; a patient's own data isn't in it."""
+    """Return the reviewers' changes, field by field, without a patient's own data."""
     found = []
     for each in job.content.corrections:
         names = [name for name in each.after if name in FIELDS and not name.startswith("patient.")]

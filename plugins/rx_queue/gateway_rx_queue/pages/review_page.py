@@ -1,4 +1,4 @@
-"""The page Review: the pending list, the desk of one prescription, and what a reviewer decides."""
+"""The page Review: the pending list, the desk of one prescription, and the decisions."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -62,7 +62,7 @@ _FILES: Final = "files.rx"
 _REVIEW: Final = "rx.review"
 _CLEAR: Final = (_REVIEW, REVEAL_RX)
 _MOST_DIGITS: Final = 9
-# Rules that compare the text with the DIN's entry: without a DIN they had nothing to find.
+# Rules that compare the text with the DIN's entry: without a DIN they can't find anything.
 _OF_A_NUMBER: Final = frozenset({"drug_name", "strength", "quantity_unit"})
 
 
@@ -75,7 +75,7 @@ class MoreToAnswer(Conflict):
 
 
 class Claim(NamedTuple):
-    """Who holds a prescription, and until when; ``is_mine``: the reader."""
+    """The holder of a prescription and the end of the claim; ``is_mine``: the reader holds it."""
 
     name: str
     until: datetime
@@ -111,7 +111,7 @@ class ReviewPages:
         self._queue = queue
 
     def pages(self) -> list[Page]:
-        """Return the page, the desk, its question before a rejection, and the fax's pages."""
+        """Return the page, the desk, the form of a rejection, and the fax pages."""
         return [
             Page(
                 path="review",
@@ -296,7 +296,7 @@ class ReviewPages:
         return await self._onward(request, "")
 
     async def _onward(self, request: PageRequest, toast: str) -> SeeOther:
-        """Take the next prescription, and go on to it."""
+        """Claim the next prescription, and redirect to it."""
         job = await self._queue.review.claim_next(Reviewer(request.caller))
         if job is None:
             return SeeOther("review", toast=toast or request.text("Nothing is free to review."))
@@ -315,7 +315,7 @@ class ReviewPages:
         return job
 
     async def _release(self, request: PageRequest) -> SeeOther:
-        """Give the prescription back; what was typed is kept for this reviewer."""
+        """Release the prescription; the typed input is kept for this reviewer."""
         await self._keep_typed(request)
         await self._queue.review.release(Reviewer(request.caller), request.path["queue_id"])
         return SeeOther("review", toast=request.text("Released. What you typed is kept."))
@@ -445,7 +445,7 @@ def history_of(
 
 
 def checks_of(job: Job, request: PageRequest) -> dict[str, list[tuple[str, str]]]:
-    """Return what the rules checked and found nothing in, and what they could not check."""
+    """Return the checks without findings, and those that weren't possible."""
     text = request.text
     found: dict[str, list[tuple[str, str]]] = {"fine": [], "not_checked": []}
     has_number = job.content.prescription.medication.din is not None

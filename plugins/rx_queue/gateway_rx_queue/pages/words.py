@@ -1,4 +1,4 @@
-"""The words of the pages Review and Queue: reasons, rules, states, what happened."""
+"""The words of the pages Review and Queue: reasons, rules, states, history."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -66,7 +66,7 @@ _FIELD_QUESTIONS: Final[Mapping[str, str]] = {
     "medication.written_date": _("Is the date right?"),
     "patient.allergies": _("Are the allergies right?"),
 }
-# The reason says how sure the sender is; which field it is of says more.
+# The reason gives the sender's confidence; the field's name says more.
 _OF_A_FIELD: Final = frozenset({"low_confidence", "illegible_field"})
 
 RULE_WORDS: Final[Mapping[str, str]] = {
@@ -128,7 +128,7 @@ _HAPPENED: Final[Mapping[str, tuple[str, str]]] = {
 _SENT_AGAIN: Final = "sent_again:"
 _NO_NAMES: Final[Mapping[str, str]] = {}
 _SHORT: Final = 12
-"""So many characters of a key's id; its name says more where it has one."""
+"""The shown characters of a key's id, for keys without a name."""
 
 MESSAGES: Final = (
     _("The sender could not decide between these."),
@@ -205,7 +205,7 @@ MESSAGES: Final = (
     _("usually {a}; the directions could not be read"),
     _("directions: {a}"),
 )
-"""What the stock rules say; ``{a}`` and ``{b}`` stand for what is in it."""
+"""The sentences of the stock rules; ``{a}`` and ``{b}`` are placeholders."""
 
 _SLOT: Final = re.compile(r"\\\{([ab])\\\}")
 _PATTERNS: Final = tuple(
@@ -216,8 +216,8 @@ _PATTERNS: Final = tuple(
 
 
 def said(message: str, text: Text) -> str:
-    """Return what a rule says in the reader's language, as it is where no catalog has it."""
-    if not message:  # gettext would answer with the catalog's own head
+    """Return a rule's sentence in the reader's language, untranslated if no catalog has it."""
+    if not message:  # gettext would return the catalog's header
         return ""
     if message not in MESSAGES:
         for template, pattern in _PATTERNS:
@@ -244,13 +244,13 @@ def _short(reason: Reason, text: Text) -> str:
 
 
 def code_words(code: str, text: Text) -> str:
-    """Return a code's words; a code of another plugin's as it reads."""
+    """Return a code's words; for another plugin's code, the code as words."""
     known = REASON_WORDS.get(code)
     return code.replace("_", " ") if known is None else text(known.short)
 
 
 def question_of(reason: Reason, text: Text) -> str:
-    """Return the question that a reason asks."""
+    """Return the question for a reason."""
     own = _FIELD_QUESTIONS.get(reason.field or "") if reason.code in _OF_A_FIELD else None
     if own is not None:
         return text(own)
@@ -267,13 +267,13 @@ def happened(why: str, text: Text) -> tuple[str, str]:
 
 
 def failure(reason: str, text: Text) -> str:
-    """Return why a prescription failed; a writer's own words as they are."""
+    """Return why a prescription failed; a writer's own text unchanged."""
     known = _HAPPENED.get(reason)
     return reason if known is None else text(known[1])
 
 
 def name_of(actor: str, own_id: str, text: Text, names: Mapping[str, str] = _NO_NAMES) -> str:
-    """Return who acted: the name behind the id, ``You`` for the reader, a key's from ``names``."""
+    """Return the actor's name: ``You`` for the reader, a key's name from ``names``."""
     id_, _slash, name = actor.partition("/")
     if id_ == own_id:
         return text(_("You"))

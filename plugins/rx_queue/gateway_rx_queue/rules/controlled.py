@@ -40,7 +40,7 @@ _CONTROLLED_SCHEDULES: Final = ("narcotic", "controlled", "targeted", "benzodiaz
 
 
 def controlled(case: RxCase) -> Iterator[Finding]:
-    """Hold every controlled drug: by its schedule, by its name, or by the sender's mark."""
+    """Hold every controlled drug, by its schedule, its name, or the sender's mark."""
     drug, entry = case.prescription.medication, case.drug
     schedules = " ".join(entry.schedules).casefold() if entry else ""
     by_catalog = any(word in schedules for word in _CONTROLLED_SCHEDULES)

@@ -40,7 +40,7 @@ _SCHEDULED: Final = ("prescription", "narcotic", "controlled", "targeted", "cdsa
 
 
 def drug_identity(case: RxCase) -> Iterator[Finding]:
-    """Check the number that the drug goes by, against the catalog where there is one."""
+    """Check the drug's number, against the catalog if there is one."""
     drug = case.prescription.medication
     if drug.pin and not drug.din:
         text = "A pseudo-DIN is defined by each pharmacy; a person has to match it."
@@ -75,7 +75,7 @@ def _without_number(case: RxCase) -> Iterator[Reason]:
 
 
 def _npn(case: RxCase) -> Iterator[Finding]:
-    """Check an NPN: no drug that has a DIN is a natural health product."""
+    """Check an NPN: a drug with a DIN isn't a natural health product."""
     if not _DIN.fullmatch(case.prescription.medication.npn or ""):
         text = "An NPN has eight digits."
         yield Reason(code="drug_not_found", field="medication.npn", message=text)

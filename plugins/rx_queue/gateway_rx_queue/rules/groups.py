@@ -157,7 +157,7 @@ NO_ALLERGIES: Final = frozenset(
         "aucune allergie connue",
     }
 )
-"""What a list says of a patient without allergies."""
+"""The texts of a list for a patient without allergies."""
 
 NO_DRUGS: Final = _words(
     "peanut peanuts arachide arachides nut nuts noix egg eggs oeuf oeufs milk lait latex bee "
@@ -166,4 +166,4 @@ NO_DRUGS: Final = _words(
     "grass ragweed mold moisissures shrimp crevettes kiwi banana sesame mustard moutarde tape "
     "adhesive adhesif"
 )
-"""Foods and other causes: known, and no drug of a prescription."""
+"""Foods and other causes: known allergies that aren't drugs."""

@@ -1,4 +1,4 @@
-"""High-alert drugs and how often they are usually taken: data, and the rule that compares. Pure.
+"""High-alert drugs with their usual frequency: data, and the rule that compares. Pure.
 
 The choice follows the ISMP list of high-alert medications in community and ambulatory care
 settings (https://www.ismp.org/recommendations/high-alert-medications-community-ambulatory-list)
@@ -19,7 +19,7 @@ from gateway_rx_queue.rules.sig import read_sig
 
 
 class HighAlert(NamedTuple):
-    """The usual use of a drug: on at most so many days a week, perhaps at most once a day.
+    """The usual use of a drug: a maximum of days a week, perhaps at most once a day.
 
     ``forms`` and ``strengths`` (of mg or units) limit an entry to those; empty means all.
     """
@@ -60,7 +60,7 @@ _BY_STEM: Final = {
 
 
 def high_alert(case: RxCase) -> Iterator[Finding]:
-    """Compare how often a high-alert drug is taken with how often it usually is."""
+    """Compare the frequency of a high-alert drug with the usual one."""
     named = _BY_STEM.keys() & _words(case)
     entries = [each for word in sorted(named) for each in _BY_STEM[word] if _is_meant(each, case)]
     if not entries:

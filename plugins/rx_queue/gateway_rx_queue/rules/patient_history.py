@@ -1,4 +1,4 @@
-"""The stock rules that look past the prescription: allergies, duplicates, early refills. Pure."""
+"""The stock rules about the patient's history: allergies, duplicates, early refills. Pure."""
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
@@ -97,7 +97,7 @@ def _groups_of(
 
 
 def _is_known(case: RxCase, named: frozenset[str], text: str) -> bool:
-    """Return whether an allergy was understood: a drug of the catalog, or no drug at all."""
+    """Return whether an allergy is known: a drug of the catalog, or a known other cause."""
     if set(text.split()) & NO_DRUGS:
         return True
     return bool(named) and all(case.text_drugs.get(word) for word in named)
@@ -115,7 +115,7 @@ def repeats(case: RxCase) -> Iterator[Finding]:
         yield _duplicate(f"The patient has {what} already.", same)
         return
     for fill in case.earlier:
-        # Some were stored before there was a bound; no date is that far away.
+        # Some were stored before a limit existed; no date is that far away.
         days = min(fill.days_supply or 0, LONGEST_SUPPLY_DAYS)
         if fill.filled_on is None or days <= 0:
             continue

@@ -18,12 +18,12 @@ from gateway_rx_queue.store import JobStore
 
 EARLIER: Final = timedelta(days=400)
 """How far back earlier fills are read."""
-# So many jobs and earlier ones are compared in the event loop; more would block it.
+# The maximum of jobs and earlier ones to compare on the event loop; more would block it.
 _COMPARED_AT_ONCE: Final = 100
 
 
 class _Place(NamedTuple):
-    """What the jobs of one site have in common."""
+    """The common context of one site's jobs."""
 
     zone: tzinfo
     today: date
@@ -89,7 +89,8 @@ class RuleContextReader:
             before = befores.setdefault(job.patient_index, []) if job.patient_index else []
             place = places[job.account_id, job.site]
             cases.append(self._case(job, catalog, before, fills, place))
-            before.insert(0, EarlierJob.of(job))  # the next of this batch sees it
+            # the next job of this batch sees it as an earlier one
+            before.insert(0, EarlierJob.of(job))
         return cases
 
     @staticmethod
@@ -151,7 +152,7 @@ def _is_same(before: EarlierJob, job: Job) -> bool:
 
 
 class _Fills:
-    """The earlier fills of a batch, each built once: a patient's are in all of their cases."""
+    """The earlier fills of a batch, each built once, because all cases of a patient share them."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog

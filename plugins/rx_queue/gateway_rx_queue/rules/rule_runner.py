@@ -18,8 +18,8 @@ from gateway_rx_queue.rules.stored_reports import packed
 _log = logging.getLogger(__name__)
 
 DEADLINE_SECONDS: Final = 2.0
-# The weight of some twenty prescriptions, which take a few milliseconds. More are judged in a
-# thread: the event loop goes on.
+# The weight of some twenty prescriptions, which take a few milliseconds. More are checked in a
+# thread, so that the event loop isn't blocked.
 _JUDGED_AT_ONCE: Final = 500
 _CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 
@@ -88,7 +88,7 @@ class RuleRunner:
 
 
 def _weight(case: RxCase) -> int:
-    """Return about how much there is to judge: an earlier prescription is a twentieth of one."""
+    """Return the approximate amount of work: an earlier prescription counts a twentieth."""
     return 20 + len(case.earlier) + len(case.others)
 
 
@@ -107,7 +107,7 @@ def stock_reasons(case: RxCase) -> list[Reason]:
 
 
 def _with(earlier: Judgement, name: str, findings: Sequence[Finding], case: RxCase) -> Judgement:
-    """Add what another plugin's rule found."""
+    """Add the findings of another plugin's rule."""
     reasons = [*earlier.reasons]
     check = _judged(name, findings, case, reasons)
     return Judgement(tuple(reasons), (*earlier.checks, check))
@@ -120,7 +120,7 @@ def _judged(name: str, findings: Sequence[Finding], case: RxCase, reasons: list[
     """
     if not findings:
         return packed(name, "fine")
-    if len(findings) == 1:  # most rules of most prescriptions find one thing or none
+    if len(findings) == 1:  # most rules have at most one finding
         [only] = findings
         if isinstance(only, NotChecked):
             return packed(name, "not_checked", only.why)

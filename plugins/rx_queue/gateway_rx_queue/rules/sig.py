@@ -1,13 +1,13 @@
 """A grammar of directions: English, French and Latin abbreviations. Pure.
 
-``read_sig("1 co bid x 10 jours")`` reads a dose, how often it is taken, and for how long. Every
-word has to be understood; of what isn't, the reading says which word stopped it, and the rules
-report "not checked". Nothing is guessed: "od" alone is once daily, with drops it is an eye, and
-"ou" between numbers is the French "or".
+``read_sig("1 co bid x 10 jours")`` reads a dose, its frequency and its duration. The grammar has to
+know every word; otherwise the reading names the first unknown word, and the rules report "not
+checked". It makes no guesses: "od" alone is once daily, with drops it is an eye, and "ou" between
+numbers is the French "or".
 
 The text is read once from left to right, so that the cost grows with its length alone. The
-abbreviations follow https://ismpcanada.ca/resource/do-not-use-list/ where that lists them as
-risky: they are read, as prescribers go on writing them.
+abbreviations follow https://ismpcanada.ca/resource/do-not-use-list/ where that lists them as risky:
+they are read, because prescribers still write them.
 """
 
 import re
@@ -66,14 +66,14 @@ _FRACTIONS: Final[Mapping[int, str]] = {
 
 
 _TEXTS: Final = 1024
-"""Several rules read the same directions; these many are read once."""
+"""The size of the cache: several rules read the same directions."""
 
 
 class SigReading(NamedTuple):
-    """Directions as read. Amounts of ``unit`` a day (``""``: it names none), at least and most.
+    """Directions as read: the least and most of ``unit`` a day (``""`` without a unit).
 
-    ``days`` is a duration in the text, ``stopped_at`` the word that isn't understood: then the
-    rest says nothing. ``as_needed`` means that the least is nothing.
+    ``days`` is a duration in the text, ``stopped_at`` the first unknown word: then the other fields
+    don't count. ``as_needed`` means that the least is zero.
     """
 
     least: Decimal = Decimal(0)
@@ -107,7 +107,7 @@ class SigReading(NamedTuple):
 
 
 class DailyUse(NamedTuple):
-    """How much of ``unit`` is used a day: at least, which may be 0, and at most, which isn't."""
+    """The use of ``unit`` a day: the least, which may be 0, and the most, which isn't."""
 
     least: Decimal
     most: Decimal
@@ -115,7 +115,7 @@ class DailyUse(NamedTuple):
 
 
 def daily_use(sig: str) -> DailyUse | None:
-    """Return the use a day, or ``None`` when ``sig`` doesn't say so, or only as needed."""
+    """Return the use a day, or ``None`` when ``sig`` gives none, or only as needed."""
     reading = read_sig(sig)
     if not reading.is_whole or reading.as_needed:
         return None
@@ -124,7 +124,7 @@ def daily_use(sig: str) -> DailyUse | None:
 
 @lru_cache(maxsize=_TEXTS)
 def read_sig(sig: str) -> SigReading:
-    """Return the reading of directions; ``stopped_at`` names the first word not understood."""
+    """Return the reading of directions; ``stopped_at`` names the first unknown word."""
     tokens = _TOKEN.findall(fold(sig.translate(_FRACTIONS)).replace("\u2044", "/"))
     if len(tokens) > _MAX_TOKENS:
         return SigReading(stopped_at="so long a text")
@@ -299,7 +299,7 @@ class _Reader:
 
     def _begin(self, least: Decimal, most: Decimal, unit: str, following: int) -> int | None:
         if self._groups and not self._groups[-1].is_timed:
-            return None  # two doses, and when the first is taken isn't said
+            return None  # two doses, without a time for the first
         self._groups.append(_Group(least, most, unit))
         return following
 
@@ -400,7 +400,7 @@ class _Reader:
     def _by_hours(
         self, least: Decimal, most: Decimal, following: int
     ) -> tuple[Decimal, Decimal, Decimal, int] | None:
-        """Return times a day of every so many hours; of q5h no day holds a whole number."""
+        """Return the times a day for an interval in hours; q5h has no whole number."""
         day = Decimal(24)
         if any(day % each and each % day for each in (least, most)):
             return None
@@ -424,7 +424,7 @@ class _Reader:
         return None
 
     def _a_day_each(self, at: int) -> tuple[Decimal, Decimal, Decimal, int] | None:
-        """Read the rate behind a dose: 1 co par jour, 5 mL/day, 2 a week."""
+        """Read the rate after a dose: 1 co par jour, 5 mL/day, 2 a week."""
         if self._word(at) not in {"per", "par", "/", "a"}:
             return None
         period = self._period(at + 1)
@@ -497,7 +497,7 @@ class _Reader:
         return following
 
     def _maximum(self, at: int) -> int | None:
-        """Read a bound of the use: max 4 tablets a day. It changes nothing of the reading."""
+        """Read a limit of the use: max 4 tablets a day. It doesn't change the reading."""
         if self._word(at) not in MAX:
             return None
         following = at + 1
@@ -514,7 +514,7 @@ class _Reader:
         return None if period is None else period[2]
 
     def _aim(self, at: int) -> int | None:
-        """Skip what it is for, up to the next comma, where no number is in it."""
+        """Skip the indication, up to the next comma, if it contains no number."""
         if self._word(at) not in AIM or not self._word(at + 1).isalpha():
             return None
         following = at + 1
@@ -541,7 +541,7 @@ class _Reader:
 
 
 def same_unit(unit: str, quantity_unit: str | None) -> bool:
-    """Return whether a quantity is counted in ``unit``; one without a unit is taken to be."""
+    """Return whether a quantity is counted in ``unit``; one without a unit counts as such."""
     if quantity_unit is None:
         return unit in {"", "tablet", "capsule", "ml", "patch", "suppository", "sachet", "lozenge"}
     counted = UNITS.get(fold(quantity_unit).strip())

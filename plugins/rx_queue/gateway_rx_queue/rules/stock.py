@@ -1,7 +1,7 @@
 """The stock rules in their order, and those of single fields. Pure.
 
-Each takes a case and yields findings: reasons for review, what it could not check, or what it
-read. Two rules may disagree about a field; the reviewer sees both.
+Each takes a case and yields findings: reasons for review, impossible checks, or what it read. Two
+rules may disagree about a field; the reviewer sees both.
 """
 
 from collections.abc import Callable, Iterator
@@ -55,7 +55,7 @@ def required_fields(case: RxCase) -> Iterator[Finding]:
 
 
 def instructions(case: RxCase) -> Iterator[Finding]:
-    """Hold what has no field of its own, and the prescriber's notes: only a person reads them."""
+    """Hold elements without a field, and the prescriber's notes: only a person reads them."""
     yield from case.prescription.unmapped
     if case.prescription.medication.notes:
         yield Reason(
@@ -89,7 +89,7 @@ def demographics(case: RxCase) -> Iterator[Finding]:
 
 
 def refills(case: RxCase) -> Iterator[Finding]:
-    """Compare the refills with what a prescription can hold."""
+    """Compare the refills with their limits."""
     drug = case.prescription.medication
     if drug.refills is None:
         yield NotChecked("the refills are missing")

@@ -1,7 +1,7 @@
-r"""The rules' reports as a job stores them: a text each, a third of the bytes of objects.
+r"""The rules' reports as a job stores them: one text each, a third of the bytes of objects.
 
-``+repeats\tcompared with 2 earlier prescriptions`` is a rule that found nothing; ``?`` marks one
-that could not check, ``!`` one with reasons. The codes of reasons stand at the end.
+``+repeats\tcompared with 2 earlier prescriptions`` is a rule without findings; ``?`` marks one that
+could not check, ``!`` one with reasons, whose codes are at the end.
 """
 
 from collections.abc import Iterable, Sequence

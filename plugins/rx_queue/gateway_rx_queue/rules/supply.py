@@ -1,4 +1,4 @@
-"""The stock rule of quantity, directions and days: do they agree? Pure."""
+"""The stock rule that compares quantity, directions and days. Pure."""
 
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
@@ -84,7 +84,7 @@ def _lasts(case: RxCase, reading: SigReading) -> _Supply | NotChecked:
 
 
 def _doses_per_unit(unit: str, quantity_unit: str | None, entry: Drug | None) -> Decimal | None:
-    """Return how many of the dose's ``unit`` one of the quantity's holds, where that is known."""
+    """Return the number of the dose's ``unit`` in one of the quantity's, if known."""
     if same_unit(unit, quantity_unit):
         return Decimal(1)
     counted = UNITS.get(fold(quantity_unit or "").strip())

@@ -1,1 +1,1 @@
-"""Writers: how a prescription gets into the pharmacy system."""
+"""Writers, which write prescriptions into the pharmacy system."""

@@ -3,11 +3,11 @@
 The command reads one JSON object (``queueId``, ``idempotency_token``, ``attempt``, ``site``,
 ``prescription``) and reports its outcome:
 
-- exit 0 with nothing on stdout: completed; with a JSON object there: what that says
-  (``{"outcome": "completed", "din": "…"}``);
+- exit 0 with nothing on stdout: completed; with a JSON object there: its outcome (``{"outcome":
+  "completed", "din": "…"}``);
 - exit 75 (``EX_TEMPFAIL`` of sysexits.h), or anything else: retry.
 
-What it prints on stderr goes to the agent's stderr: it must not name patients.
+Its stderr goes to the agent's stderr: it must not name patients.
 """
 
 import asyncio
@@ -130,7 +130,7 @@ class Agent:
         outcome = await self._outcome(job, max(job.lease_seconds - _MARGIN_SECONDS, 1.0))
         body = {"lease_token": job.lease_token, **outcome}
         failures = 0
-        # At least once, whatever the time: what is written has to be known.
+        # At least once, also after the lease: the gateway has to know what was written.
         while failures == 0 or self._clock.monotonic_seconds() < ends_at:
             answer = await self._ask(f"/api/rx/{job.queueId}/result", body, _ANSWER_SECONDS)
             if answer.status == _OK:
@@ -219,7 +219,7 @@ def outcome_of_command(exit_code: int, output: bytes) -> dict[str, Any]:
     except InvalidInput:
         return {"outcome": "retry", "reason": "command_said_nonsense"}
     if read.get("din") and not is_drug_number(read["din"]):
-        # It is written: that is reported, without what is no DIN.
+        # It is written, so the report is completed, without the invalid DIN.
         _log.error("the command's din is not eight digits; the report goes without it")
         del read["din"]
     return read

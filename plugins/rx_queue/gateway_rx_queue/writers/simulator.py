@@ -1,4 +1,4 @@
-"""The writer ``simulator``: writes nowhere, and takes its outcome from the prescription's text.
+"""The writer ``simulator``: writes nothing; its outcome comes from the prescription's text.
 
 ``simulate:fail``, ``simulate:except``, ``simulate:retry=2`` (that many attempts fail) and
 ``simulate:delay=1.5`` (seconds), anywhere in ``medication.drug_text`` or ``external_id``;

@@ -49,7 +49,7 @@ class Tokens:
         return (await self._of(shop).status()).expires_at
 
     async def keep(self, shop: ShopSettings, token: str, expires_at: datetime) -> None:
-        """Store a token that was got elsewhere."""
+        """Store a token from elsewhere."""
         await self._of(shop).store(Token(access_token=token, expires_at=expires_at))
 
     async def forget(self, shop: ShopSettings) -> None:
@@ -78,7 +78,7 @@ class Tokens:
 
 
 def _unreachable(refused: TokenRefused) -> ShopUnreachable:
-    """Return the failure in the words of the delivery log."""
+    """Return the failure as a word of the delivery log."""
     word = refused.reason
     if word == "bad_answer" and refused.status is not None:
         word = "bad_response"

@@ -12,7 +12,7 @@ from gateway_webhooks.pages.inspector import Inspector
 
 
 def webhook_pages(gateway: Gateway, endpoints: Endpoints, deliveries: Deliveries) -> list[Page]:
-    """Make the pages; they call what the routes call."""
+    """Make the pages, which call the same services as the routes."""
     inspector = Inspector(gateway, deliveries)
     return [
         *EndpointPages(gateway, endpoints, deliveries, inspector).pages(),

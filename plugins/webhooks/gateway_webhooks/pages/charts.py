@@ -1,4 +1,4 @@
-"""Where the bars of a chart stand: per cent across, pixels up. Pure."""
+"""The positions of a chart's bars: per cent across, pixels up. Pure."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -19,7 +19,7 @@ _MOST_NAMED: Final = 8  # of more hours every second one is named: a label needs
 
 
 class Bar(NamedTuple):
-    """A rectangle: ``kind`` is ``bar`` for what was delivered, ``bad`` for what failed."""
+    """A rectangle: ``kind`` is ``bar`` for delivered attempts, ``bad`` for failed ones."""
 
     kind: str
     x: str
@@ -29,7 +29,7 @@ class Bar(NamedTuple):
 
 
 def bars(quarters: Sequence[Quarter]) -> list[Bar]:
-    """Return the bars of an endpoint's quarters: failed ones stand on the delivered."""
+    """Return the bars of an endpoint's quarter hours, failed attempts above delivered ones."""
     most = max((each.delivered + each.failed for each in quarters), default=0)
     if not most:
         return []
@@ -66,7 +66,7 @@ class HourBars(NamedTuple):
 
 
 def shown_hours(clock: Sequence[int], counts: Sequence[AttemptCount]) -> range:
-    """Return which hours of a day are shown: 6 to 18 o'clock, and from the first attempt on."""
+    """Return the shown hours of a day: 6 to 18 o'clock, and earlier from the first attempt."""
     shown = [
         place
         for place, (hour, count) in enumerate(zip(clock, counts, strict=True))

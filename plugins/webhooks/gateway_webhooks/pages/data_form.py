@@ -1,4 +1,4 @@
-"""The form of what an endpoint gets: between its fields and an endpoint's settings. Pure."""
+"""The form of an endpoint's filters and sent fields, and its conversion. Pure."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
@@ -24,7 +24,7 @@ class Condition(NamedTuple):
 
 
 class DataForm(NamedTuple):
-    """What a person chose. ``send`` is ``None`` for all fields."""
+    """A person's choices. ``send`` is ``None`` for all fields."""
 
     conditions: Sequence[Condition]
     exclusive: bool
@@ -67,7 +67,7 @@ class DataForm(NamedTuple):
 
 
 def form_of(settings: EndpointSettings) -> DataForm:
-    """Return the form as an endpoint's settings fill it."""
+    """Return the form with an endpoint's settings."""
     conditions = []
     for name, wanted in settings.filter_fields.items():
         if wanted.equal is not None:
@@ -81,7 +81,7 @@ def form_of(settings: EndpointSettings) -> DataForm:
 
 
 def read_form(given: Query, fields: Sequence[str]) -> DataForm:
-    """Return what was sent, with what one of its buttons adds; ``fields`` are all there are."""
+    """Return the sent form with the effect of its button; ``fields`` are all fields."""
     rows = zip(given.all("field"), given.all("how"), given.all("value"), strict=False)
     conditions = [
         Condition(name.strip(), how, value.strip()) for name, how, value in rows if name.strip()
@@ -100,9 +100,9 @@ def read_form(given: Query, fields: Sequence[str]) -> DataForm:
 
 
 def group_of(name: str) -> str | None:
-    """Return the group of a patient's fields that one belongs to.
+    """Return the group of a field.
 
-    ``other`` is what another system or a person wrote: nothing says that it names no patient.
+    ``other`` is for text from another system or a person, which may name a patient.
     """
     last = name.rpartition(".")[2]
     known = groups_of({last: last})
@@ -112,7 +112,7 @@ def group_of(name: str) -> str | None:
 
 
 def fields_in(events: Sequence[EventType], more: Sequence[str]) -> list[str]:
-    """Return the names of the fields of some events, each once, and ``more`` that were chosen."""
+    """Return the names of the fields of some events, each once, and the chosen ``more``."""
     found: dict[str, None] = {}
     for event in events:
         found |= dict.fromkeys(fields_of(event))
@@ -146,7 +146,7 @@ def _joined(values: Sequence[str]) -> str:
 
 
 def rows_of(form: DataForm) -> tuple[Sequence[Condition], Sequence[tuple[str, str]]]:
-    """Return the rows to show, with an empty one after those that are filled."""
+    """Return the rows to show, with an empty one at the end."""
     more = [Condition("", "equal", "")] * _EMPTY_ROWS
     return [*form.conditions, *more], [*form.renames, *([("", "")] * _EMPTY_ROWS)]
 

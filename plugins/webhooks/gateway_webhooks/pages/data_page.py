@@ -1,4 +1,4 @@
-"""The page on which a person chooses what an endpoint gets and learns, and sees it first."""
+"""The page for an endpoint's filters and sent fields, with a preview."""
 
 import json
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ _MOST_OFFERED: Final = 25
 
 
 class Looked(NamedTuple):
-    """What becomes of real events: of the newest ``of`` so many would be sent."""
+    """The result for real events: how many of the newest ``of`` would be sent."""
 
     events: Sequence[tuple[str, str]]
     would_be_sent: int
@@ -80,7 +80,7 @@ class DataPages:
     async def _preview(self, request: PageRequest) -> Template:
         endpoint = await self._endpoints.get(request.caller, request.path["endpoint_id"])
         form = read_form(await request.form(), self._fields(endpoint))
-        form.settings()  # raises where it has a fault: the page shows it
+        form.settings()  # raises for a problem, which the page shows
         return await self._page(request, endpoint, form)
 
     async def _save(self, request: PageRequest) -> SeeOther:
@@ -120,7 +120,7 @@ class DataPages:
         try:
             wanted = form.settings()
         except InvalidInput:
-            return None  # the page has said so above
+            return None  # the page has already shown the problem
         events = await self._endpoints.recent(request.caller, endpoint)
         filters = wanted["filter_fields"]
         fit = [each for each in events if unfit_field(each, filters) is None]

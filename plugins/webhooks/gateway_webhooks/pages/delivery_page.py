@@ -1,4 +1,4 @@
-"""The page Deliveries: what failed, waits or is exhausted, and each attempt beside it."""
+"""The page Deliveries: failed, pending and exhausted ones, with each attempt beside them."""
 
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple

@@ -1,4 +1,4 @@
-"""The pages Endpoints and Endpoint: how each is, its attempts, a test, a recovery."""
+"""The pages Endpoints and Endpoint: health, attempts, a test, a recovery."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -66,7 +66,7 @@ def title_of(endpoint: Destination) -> str:
 
 
 def wants(request: PageRequest, *regions: str) -> bool:
-    """Return whether the whole page is asked for, or one of these regions."""
+    """Return whether the request is for the whole page, or for one of these regions."""
     return not request.region or not set(regions).isdisjoint(request.region)
 
 
@@ -249,7 +249,7 @@ class EndpointPages:
         except NotFound:
             return None
 
-    # -- what a person does ---------------------------------------------------------------------
+    # -- actions ----------------------------------------------------------------------------------
 
     async def _test(self, request: PageRequest) -> SeeOther:
         delivery, attempts = await self._endpoints.test(request.caller, _id(request))

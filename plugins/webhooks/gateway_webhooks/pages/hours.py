@@ -1,4 +1,4 @@
-"""The panel of Today: the webhooks of each hour, those that failed on top."""
+"""The panel of Today: the webhooks of each hour, failed ones on top."""
 
 from datetime import UTC, datetime, time, timedelta
 from typing import Any, Final

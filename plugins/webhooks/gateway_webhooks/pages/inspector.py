@@ -28,7 +28,7 @@ _MAX_TRIES: Final = 40
 
 
 class Compared(NamedTuple):
-    """A fact of two attempts; ``differs`` says that they are not the same."""
+    """A fact of two attempts; ``differs`` is true when it isn't the same."""
 
     name: str
     one: str
@@ -48,7 +48,7 @@ def masked_caller(caller: Caller) -> Caller:
 
 
 class Inspector:
-    """Looks up what the inspector shows."""
+    """Reads the data of the inspector."""
 
     def __init__(self, gateway: Gateway, deliveries: Deliveries) -> None:
         self._gateway = gateway
@@ -57,7 +57,7 @@ class Inspector:
     async def shown(
         self, request: PageRequest, delivery_id: str, number: str, *, revealed: bool = False
     ) -> Mapping[str, Any] | None:
-        """Return what is shown of an attempt; ``None`` when it isn't there.
+        """Return the data of an attempt; ``None`` for a missing one.
 
         ``revealed`` shows the patient's data, and is audited.
         """
@@ -130,7 +130,7 @@ class Inspector:
 
 
 def stamp(formats: Formats, moment: datetime) -> str:
-    """Return a moment of today to the second, an older one as everywhere."""
+    """Return a time of today to the second, an older one in the usual form."""
     at = formats.local(moment)
     return f"{at:%H:%M:%S}" if at.date() == formats.today else formats.time(moment)
 

@@ -1,4 +1,4 @@
-"""What pages say of an endpoint, a delivery and an answer. Pure; each text is translated."""
+"""The pages' words for endpoints, deliveries and responses. Pure; each text is translated."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -21,7 +21,7 @@ class Shown(NamedTuple):
 
 
 def answer(attempt: Attempt, text: Text) -> Shown:
-    """Say what came back of an attempt."""
+    """Return the result of an attempt in words."""
     words = status_words(attempt.status) if attempt.status else failure(attempt.error, text)
     if attempt.status and attempt.error:
         words = f"{words}: {failure(attempt.error, text)}"
@@ -31,7 +31,7 @@ def answer(attempt: Attempt, text: Text) -> Shown:
 
 
 def status_words(status: int) -> str:
-    """Return a status with its name, as its server's owner knows it."""
+    """Return a status with its usual name."""
     try:
         return f"{status} {HTTPStatus(status).phrase}"
     except ValueError:
@@ -64,7 +64,7 @@ def failure(error: str | None, text: Text) -> str:
 
 
 def delivery_state(delivery: Delivery, text: Text) -> Shown:
-    """Say how far a delivery is."""
+    """Return the state of a delivery in words."""
     if delivery.state == "delivered":
         return Shown("ok", "s-done", text("Delivered"))
     if delivery.state == "exhausted":
@@ -86,7 +86,7 @@ def delivery_state(delivery: Delivery, text: Text) -> Shown:
 def health(
     endpoint: Destination, waiting: Backlog, *, clock: Callable[[datetime], str], text: Text
 ) -> Shown:
-    """Say how an endpoint is, and what happens next. ``clock`` writes a time of today."""
+    """Return an endpoint's health in words, and the next step. ``clock`` formats times of today."""
     if endpoint.state != "active":
         return _stopped(endpoint, waiting, text)
     breaker, since = endpoint.breaker, endpoint.failing_since
@@ -133,7 +133,7 @@ def _stopped(endpoint: Destination, waiting: Backlog, text: Text) -> Shown:
 
 
 def advice(attempt: Attempt, text: Text) -> str:
-    """Say what an answer means, and what to do about it; empty where it is plain."""
+    """Return the meaning of a response and the remedy; empty where it is obvious."""
     if attempt.delivered:
         return ""
     if attempt.status is None:
@@ -174,7 +174,7 @@ def _advice_of_error(error: str, text: Text) -> str:
 
 
 def routing_names(text: Text) -> dict[str, str]:
-    """Return the names of what is known of an event beside its data, with what it can be."""
+    """Return the names of an event's routing facts, with their possible values."""
     return {
         "controlled": text("Controlled drug: yes, no, unknown"),
         "priority": text("Priority: routine, urgent or stat"),
