@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import gc
 import socket
 import sqlite3
+import weakref
 
 import httpx
 import pytest
@@ -172,3 +174,14 @@ async def test_webhooks_of_a_harness_may_go_to_this_machine_unless_it_says_other
     assert usual.gateway.settings.delivery.allow_networks == ("127.0.0.0/8",)
     assert usual.gateway.settings.delivery.allow_http
     assert strict.gateway.settings.delivery.allow_networks == ()
+
+
+async def test_what_a_run_reads_once_keeps_no_gateway_that_ended(harness):
+    gateways = weakref.WeakSet()
+    for _ in range(3):
+        async with harness("[plugins.csv]\n") as running:
+            gateways.add(running.gateway)
+    del running
+    gc.collect()
+
+    assert len(gateways) <= 1  # the event loop may still have the last one's tasks
