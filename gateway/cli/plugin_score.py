@@ -101,9 +101,9 @@ def _silver(alone: Gateway, plugin: InstalledPlugin, plugin_class: type) -> Iter
     )
     yield Rule(  # the core itself shows the health of destinations
         "silver",
-        "says what waits for a person",
+        "shows the problems that need a person",
         not holds_things or bool(hooks.health_checks() or hooks.attention()),
-        "bring an attention source or a health check: what its queue gave up is seen by no one",
+        "add an attention source or a health check: entries its queue gave up stay unseen",
     )
     documentation = getattr(plugin_class, "Settings", None).__doc__ or ""
     yield Rule(

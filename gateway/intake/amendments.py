@@ -3,7 +3,7 @@
 A source whose orders can be edited submits the whole order again; the differences are stored, and
 subscribers get the names of the changed fields. A prescription of a bag can be cancelled alone: the
 others stay, with their copays. When a patient, or a shop on their behalf, asks for erasure,
-finished packages are erased in the way of retention, only earlier.
+finished packages are erased as retention erases them, only earlier.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence

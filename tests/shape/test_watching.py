@@ -45,7 +45,9 @@ def families(tmp_path_factory):
     folder = tmp_path_factory.mktemp("watched")
 
     async def gathered():
-        toml = '[plugins.csv]\nfolder = "incoming"\n'  # for its check that a person sees to
+        toml = (
+            '[plugins.csv]\nfolder = "incoming"\n'  # because it has a check that a person handles
+        )
         settings = parse_settings(toml, source=None, directory=folder, environ={})
         async with Gateway(settings) as gateway:
             text = (await MetricsPage(gateway).text()).decode()

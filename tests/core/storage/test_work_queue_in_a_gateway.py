@@ -1,4 +1,4 @@
-"""A plugin with a queue in a whole gateway: migrated, worked off by the engine, watched."""
+"""A plugin with a queue in a whole gateway: migrated, processed by the engine, and checked."""
 
 import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
