@@ -2,14 +2,15 @@
 
 Litestar finds the route, builds a request, extracts and converts parameters, resolves dependencies
 and wraps the answer, which is a tenth of what an order costs. A handler that takes no more than its
-raw body, the caller, objects of its plugin (:func:`gateway.sdk.http.provided`) and text headers is
-called directly, after the same authentication and with the same answers to errors. Any other route,
-and any other spelling of an address, goes to Litestar.
+raw body, the caller, objects of its plugin (:func:`gateway.sdk.http.provided`) and text headers
+without constraints is called directly, after the same authentication and with the same answers to
+errors. Any other route, and any other spelling of an address, goes to Litestar; an answer that
+isn't plain JSON is sent by Litestar too.
 """
 
 import re
 from collections.abc import Iterator, Mapping
-from types import UnionType
+from types import NoneType
 from typing import Any, Final, NamedTuple
 
 from litestar import Litestar, Response
@@ -19,17 +20,21 @@ from litestar.enums import ScopeType
 from litestar.exceptions import InternalServerException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import HeaderParameter
 from litestar.routes import HTTPRoute
-from litestar.types import Receive, Scope, Send
+from litestar.types import Empty, Receive, Scope, Send
+from litestar.typing import FieldDefinition
 
 from gateway.http.auth import Authentication, caller_of, provide_caller
 from gateway.http.errors import answer_to
 from gateway.http.forms import BoundedRequest
-from gateway.sdk.http import Provided
+from gateway.sdk.http import JSON, Provided
 
 # Authentication does more for a route that declares one of these.
 _NOT_DIRECT: Final = frozenset({"max_body_bytes", "page", "public", "resolve", "session", "waits"})
-_TEXT: Final[tuple[type | UnionType, ...]] = (str, str | None)
+# Litestar sends no body with these.
+_WITHOUT_BODY: Final = frozenset({204, 304})
+_OWN_HEADERS: Final = frozenset({"content-length", "content-type"})
 _USUAL_HOST: Final = re.compile(rb"[0-9A-Za-z.:-]*")
 
 
@@ -123,11 +128,12 @@ def _direct(path: str, handler: HTTPRouteHandler, model: Any) -> DirectRoute | N
         provider = providers.get(name)
         if isinstance(provider, Provided):
             provided[name] = provider.value
-        elif name in by_header and field.annotation in _TEXT and not by_header[name].is_required:
+        elif name in by_header and _is_plain_header(field):
             headers[name] = (by_header[name].field_alias, field.default)
         elif not (name == "body" and provider is None) and not _is_caller(name, provider):
             return None
-    if _has_hooks(handler):
+    most = handler.resolve_request_max_body_size()
+    if most is None or _has_hooks(handler):
         return None
     return DirectRoute(
         path,
@@ -136,7 +142,20 @@ def _direct(path: str, handler: HTTPRouteHandler, model: Any) -> DirectRoute | N
         headers,
         takes_body="body" in fields,
         takes_caller="caller" in fields,
-        max_body_bytes=handler.resolve_request_max_body_size() or 0,
+        max_body_bytes=most,
+    )
+
+
+def _is_plain_header(field: FieldDefinition) -> bool:
+    """Say whether a header is taken as it is sent, and has a default of its parameter's type."""
+    kwarg = field.kwarg_definition
+    defaults: tuple[type, ...] = (str, NoneType) if field.annotation == str | None else (str,)
+    return (
+        field.annotation in {str, str | None}
+        and isinstance(field.default, defaults)
+        and isinstance(kwarg, HeaderParameter)
+        and kwarg.default is Empty
+        and not (kwarg.is_constrained or kwarg.required or field.metadata)
     )
 
 
@@ -182,13 +201,15 @@ def _is_plain(answer: Any) -> bool:
         type(answer) is Response
         and isinstance(answer.content, bytes)
         and answer.status_code is not None
-        and answer.media_type is not None
+        and answer.status_code not in _WITHOUT_BODY
+        and answer.media_type == JSON
         and not answer.cookies
+        and _OWN_HEADERS.isdisjoint(map(str.lower, answer.headers))
     )
 
 
 async def _send(answer: Response[bytes], send: Send) -> None:
-    headers = [(b"content-type", str(answer.media_type).encode())]
+    headers = [(b"content-type", JSON.encode())]
     headers += [(name.lower().encode(), value.encode()) for name, value in answer.headers.items()]
     headers.append((b"content-length", b"%d" % len(answer.content)))
     start: Any = {

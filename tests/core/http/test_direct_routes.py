@@ -1,19 +1,23 @@
 """Routes that are answered without Litestar: the same answers, and only where nothing is missed."""
 
 import json
+from typing import Annotated
 
 import pytest
 from core.gateways import opened, sqlite_url
 from litestar import Litestar, Request, Response, Router, get, post
 from litestar.background_tasks import BackgroundTask
 from litestar.di import NamedDependency, Provide
-from litestar.params import FromPath, FromQuery, RawBody
+from litestar.enums import MediaType
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromHeader, FromPath, FromQuery, HeaderParameter, RawBody
+from msgspec import Meta
 
 from gateway.http.app import create_litestar
 from gateway.http.auth import provide_caller
 from gateway.http.direct_routes import DirectRoutes, direct_routes
 from gateway.model.account import Caller
-from gateway.sdk.http import IdempotencyKey, json_response, provided
+from gateway.sdk.http import JSON, IdempotencyKey, json_response, provided
 
 ORDERS = "/api/webhook/orders"
 ORDER = {
@@ -113,6 +117,85 @@ def test_a_route_is_direct_that_takes_its_body_the_caller_provided_objects_and_h
         return json_response({})
 
     assert routed(everything, nothing) == [("GET", "/none"), ("POST", "/all")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "default"),
+    [
+        (Annotated[str | None, HeaderParameter(name="Tool", max_length=3)], None),
+        (Annotated[str, HeaderParameter(name="Tool", pattern="^[a-z]+$")], "saw"),
+        (Annotated[str | None, HeaderParameter(name="Tool", required=True)], None),
+        (FromHeader[Annotated[str, Meta(max_length=3)]], "saw"),
+        (FromHeader[Annotated[str, Meta(max_length=3)] | None], None),
+        (FromHeader[str | None], ...),
+        (FromHeader[str], ...),
+        (FromHeader[str], 7),
+        (FromHeader[int | None], None),
+    ],
+)
+def test_a_header_with_constraints_or_without_a_default_is_litestars(kind, default):
+    async def some(tool) -> Response[bytes]:
+        return json_response(tool)
+
+    some.__annotations__["tool"] = kind
+    some.__defaults__ = None if default is ... else (default,)
+    assert routed(get("/some")(some)) == []
+
+
+def test_a_route_whose_body_has_no_limit_is_litestars():
+    @post("/some", request_max_body_size=None)
+    async def some(body: RawBody) -> Response[bytes]:
+        return json_response(len(body))
+
+    assert routed(some) == []
+
+
+class _Everyone:
+    """Authentication that admits every request."""
+
+    async def admit(self, scope, receive, opt):
+        pass
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"content": b"a,b", "media_type": "text/csv"},
+        {"content": b"a", "media_type": "text/plain; charset=latin-1"},
+        {"content": b"a", "media_type": "application/pdf"},
+        {"content": b"", "media_type": JSON, "status_code": 204},
+        {"content": b"", "media_type": JSON, "status_code": 304},
+        {"content": b"{}", "media_type": MediaType.JSON},
+        {"content": b"{}", "media_type": JSON, "headers": {"X-Own": "1"}},
+        {"content": b"{}", "media_type": JSON, "headers": {"Content-Type": "a/b"}},
+        {"content": b"{}", "media_type": JSON, "headers": {"content-length": "2"}},
+    ],
+)
+async def test_any_answer_of_a_direct_route_is_sent_as_litestar_sends_it(given):
+    @get("/some")
+    async def some() -> Response[bytes]:
+        return Response(**{"status_code": 200, **given})
+
+    app = Litestar([some], openapi_config=None)
+    own = await ask(DirectRoutes(app, _Everyone()), [], path="/some", method="GET")
+
+    assert [address for address, _ in direct_routes(app)] == [("GET", "/some")]
+    assert own == await ask(app, [], path="/some", method="GET")
+
+
+async def test_a_json_answer_of_a_direct_route_is_sent_without_litestar(monkeypatch):
+    @get("/some")
+    async def some() -> Response[bytes]:
+        return json_response({"a": 1}, headers={"x-own": "1"})
+
+    def fail(*_, **__):
+        raise AssertionError
+
+    app = Litestar([some], openapi_config=None)
+    usual = await ask(app, [], path="/some", method="GET")
+    monkeypatch.setattr(HTTPRouteHandler, "to_response", fail)
+
+    assert await ask(DirectRoutes(app, _Everyone()), [], path="/some", method="GET") == usual
 
 
 async def _hook(*_):
