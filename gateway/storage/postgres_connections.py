@@ -10,12 +10,13 @@ connection that the server closed is known as such without asking. What no one u
 is asked all the same, since a router may have forgotten it.
 """
 
-import time
 from typing import Any, Final
 
 from sqlalchemy import event
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine
+
+from gateway.clock import SystemClock
 
 IDLE_SECONDS: Final = 15.0
 """A connection that rested longer is asked whether it is alive."""
@@ -35,10 +36,11 @@ def plan_each_time(engine: AsyncEngine) -> None:
 
 def look_when_taken(engine: AsyncEngine) -> None:
     """Replace connections that are taken from the pool of ``engine`` and turn out to be closed."""
+    clock = SystemClock()
 
     @event.listens_for(engine.sync_engine, "checkin")
     def rests(_connection: Any, record: Any) -> None:
-        record.info[_RESTS_SINCE] = time.monotonic()
+        record.info[_RESTS_SINCE] = clock.monotonic_seconds()
 
     @event.listens_for(engine.sync_engine, "checkout")
     def look(connection: Any, record: Any, _proxy: Any) -> None:
@@ -47,7 +49,7 @@ def look_when_taken(engine: AsyncEngine) -> None:
             return
         if connection.driver_connection.is_closed():
             raise InvalidatePoolError
-        if time.monotonic() - since > IDLE_SECONDS:
+        if clock.monotonic_seconds() - since > IDLE_SECONDS:
             try:
                 connection.ping()
             except engine.dialect.loaded_dbapi.Error as error:

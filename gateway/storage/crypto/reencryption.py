@@ -27,6 +27,7 @@ from gateway.storage.schema import (
     plugin_credentials,
     plugin_inbox,
     plugin_state,
+    saved_views,
 )
 from gateway.storage.stores.plugin_state import plugin_row_id
 
@@ -38,6 +39,7 @@ _SEALED: Final = (
     SealedColumn(destinations, "settings", ("id",), lambda row: str(row.id)),
     SealedColumn(factors, "secret", ("id",), lambda row: str(row.id)),
     SealedColumn(drafts, "data", ("id",), lambda row: str(row.id)),
+    SealedColumn(saved_views, "data", ("id",), lambda row: str(row.id)),
     SealedColumn(break_glass, "data", ("id",), lambda row: str(row.id)),
     SealedColumn(attempts, "excerpt", ("sequence",), lambda row: f"{row.delivery_id}:{row.number}"),
     SealedColumn(audit, "address", ("sequence",), lambda row: f"{row.id}:address"),

@@ -213,6 +213,7 @@ class FailingAtCommit:
     def __init__(self, database):
         self._database = database
         self.tried = 0
+        self.commit_is_due = database.commit_is_due
 
     async def transact(self, function):
         async def failing(transaction):
@@ -230,6 +231,7 @@ class HeldAtCommit:
         self._database = database
         self.reached = asyncio.Event()
         self.commit = threading.Event()
+        self.commit_is_due = database.commit_is_due
 
     async def transact(self, function):
         loop = asyncio.get_running_loop()

@@ -9,6 +9,7 @@ from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.stores import sign_in_counts
 from gateway.storage.stores.emergencies import EmergencyStore
 from gateway.storage.stores.people import PeopleStore
+from gateway.storage.stores.saved_views import SavedView, SavedViewStore, ViewOwner
 from gateway.storage.stores.sessions import SessionStore
 from gateway.storage.stores.sign_in_counts import Count
 
@@ -45,6 +46,9 @@ async def write_people(connection: AsyncConnection, sealer: Sealer, now, mark: s
     )  # fmt: skip
     await sessions.add(connection, row, b"s" * 32)
     await sessions.keep_draft(connection, "dra_1", "per_1", "/x", f"typed {mark}".encode(), later)
+    view = SavedView("viw_1", f"view {mark}", f"q={mark}")
+    owner = ViewOwner("default", "per_1", "packages")
+    assert await SavedViewStore(sealer).add(connection, owner, view, now)
     await sessions.spend(connection, b"t" * 32, later)
     await sign_in_counts.lock(connection, b"n" * 32, Count(1.0, 0, 1))
     emergency = Emergency(

@@ -36,6 +36,7 @@ ARGUMENTS = {
     "events.page": (),
     "destinations.get": ("dst_1",),
     "destinations.list": (),
+    "log.counts": (),
     "log.counts_between": (["dst_1"], [NOW, NOW]),
     "log.counts_of_each": (["dst_1"], NOW),
     "log.get": ("dlv_1",),
