@@ -6,10 +6,12 @@ the route's handler and the stored attempt. A first order before it fills what i
 """
 
 import asyncio
+import contextlib
+import logging
 import sys
 import tempfile
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any, Self
@@ -93,10 +95,22 @@ def _running_task() -> "asyncio.Task[Any] | None":
         return None
 
 
+@contextlib.contextmanager
+def _logging() -> Iterator[None]:
+    """Log as ``gateway serve`` does: a line for each answer, whatever earlier tests have set."""
+    log = logging.getLogger("gateway")
+    before = log.level
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
+
+
 async def walked(directory: Path) -> list[str]:
     """Return the files that an order enters on its way through a gateway in ``directory``."""
     settings = parse_settings(TOML, source=None, directory=directory, environ={})
-    with Walk() as walk:
+    with Walk() as walk, _logging():
         async with Receiver() as receiver, GatewayHarness(settings) as gateway:
             key = await gateway.issue_key()
             endpoint = {"url": receiver.url, "events": ["package.created"]}
