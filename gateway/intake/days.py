@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from datetime import date
 
 from gateway.clock import Clock
+from gateway.errors import InvalidInput, Problem
 from gateway.intake.sites import SiteDirectory
 from gateway.intake.usual_days import UsualDays
 from gateway.model.account import Caller
-from gateway.model.day import Day, day_at, day_of
+from gateway.model.day import YEARS, Day, day_at, day_of
 from gateway.storage.database import Database
 from gateway.storage.stores.package_lists import DayCounts, counts_of_day
 
@@ -24,8 +25,12 @@ class Days:
     def day(self, caller: Caller, on: date | None = None) -> Day:
         """Return a day of the caller's site, by default today.
 
-        For a caller of several sites it is the day of the account's first site.
+        For a caller of several sites it is the day of the account's first site. Raises
+        ``InvalidInput`` for a day outside of the years 2000 to 2200.
         """
+        if on is not None and on.year not in YEARS:
+            problem = Problem(f"expected a day of the years {YEARS[0]} to {YEARS[-1]}", field="on")
+            raise InvalidInput("There is no such day.", [problem])
         zone = self._sites.zone(caller.account_id, caller.site)
         return day_at(zone, self._clock.now()) if on is None else day_of(zone, on)
 

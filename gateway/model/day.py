@@ -2,8 +2,12 @@
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
+
+YEARS: Final = range(2000, 2201)
+"""The years of the days that a person can ask for. The first and the last days of the calendar have
+no beginning or end in UTC."""
 
 _HOUR = timedelta(hours=1)
 

@@ -92,6 +92,30 @@ async def test_a_view_keeps_only_what_the_list_knows_and_its_name_is_sealed(runn
     assert b"Cold" not in bytes(row.data)
 
 
+async def test_a_view_of_an_address_with_nul_characters_opens(owner):
+    await save(owner, "Odd", "driver=D%001%00&source=%00&before=%00&priority=urgent")
+    found, _ = await tabs(owner)
+    opened = await owner.get(found["Odd"])
+
+    assert found["Odd"] == "/dashboard/packages?view=today&priority=urgent&driver=D1"
+    assert opened.status_code == 200
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31"])
+async def test_a_list_leaves_out_a_day_that_no_one_can_mean(owner, day):
+    for view in ("today", "all"):
+        shown = await owner.get(f"/dashboard/packages?view={view}&day={day}")
+        assert shown.status_code == 200
+        assert 'type="date" id="f-day-i" name="day" value=""' in shown.text
+
+
+async def test_a_list_of_an_unknown_source_opens_whatever_it_is_called(owner):
+    shown = await owner.get("/dashboard/packages?source=50%25+%25(a)s")
+
+    assert shown.status_code == 200
+    assert '<option value="50% %(a)s" selected>50% %(a)s</option>' in shown.text
+
+
 async def test_names_are_short_and_each_is_taken_once_and_there_are_twelve(owner):
     refused = [(await save(owner, name)).status_code for name in ("", " ", "n" * 41, "two\nlines")]
     await save(owner, "Rush")

@@ -9,6 +9,7 @@ from gateway.errors import InvalidInput
 from gateway.intake.audit_reports import MOST_VERIFIED
 from gateway.model.account import Caller
 from gateway.model.audit import Kind
+from gateway.model.day import YEARS
 from gateway.model.person import Emergency
 from gateway.runtime import Gateway
 from gateway.sdk.page_request import PageRequest, Query
@@ -178,7 +179,7 @@ def _day(text: str) -> date | None:
         day = date.fromisoformat(text)
     except ValueError as error:
         raise InvalidInput("There is no such day.") from error
-    if not 2000 <= day.year <= 2200:  # noqa: PLR2004 - a year that someone can mean
+    if day.year not in YEARS:
         raise InvalidInput("There is no such day.")
     return day
 

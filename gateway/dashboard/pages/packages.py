@@ -13,6 +13,7 @@ from gateway.dashboard.pages.bulk import bulk_actions
 from gateway.errors import NotFound
 from gateway.model.account import Caller
 from gateway.model.audit import Purpose
+from gateway.model.day import YEARS
 from gateway.model.masking import masked_package
 from gateway.model.order import PRIORITIES
 from gateway.model.package import Package
@@ -188,7 +189,7 @@ class Packages:
                 "clear": request.url("packages", view=chosen.view.name),
                 "groups": GROUPS,
                 "group_names": [BY_NAME[each].words for each in chosen.groups],
-                "sources": _sources(self._newsroom, chosen, shown),
+                "sources": _sources(request, self._newsroom, chosen, shown),
                 "priorities": PRIORITIES,
                 "flags": _FLAGS,
                 "drivers": drivers,
@@ -250,7 +251,7 @@ class Packages:
                 "clear": request.url("packages"),
                 "groups": GROUPS,
                 "group_names": [],
-                "sources": _sources(self._newsroom, chosen, shown),
+                "sources": _sources(request, self._newsroom, chosen, shown),
                 "priorities": PRIORITIES,
                 "flags": _FLAGS,
                 "drivers": [],
@@ -287,27 +288,42 @@ class Packages:
 
 def chosen_of(query: Query) -> Chosen:
     """Return the view and filters of an address, without unknown values."""
-    try:
-        day = date.fromisoformat(query.get("day"))
-    except ValueError:
-        day = None
     priority, flag = query.get("priority"), query.get("flag")
     return Chosen(
         view=VIEW_OF.get(query.get("view"), VIEWS[0]),
         groups=tuple(each for each in dict.fromkeys(query.all("is")) if each in BY_NAME),
-        day=day,
-        source=query.get("source")[:100] or None,
+        day=_day(query.get("day")),
+        source=_code(query.get("source")),
         priority=priority if priority in PRIORITIES else None,
-        driver=query.get("driver")[:100] or None,
+        driver=_code(query.get("driver")),
         flag=flag if flag in _FLAGS else None,
-        before_id=query.get("before")[:100] or None,
+        before_id=_code(query.get("before")),
     )
 
 
-def _sources(newsroom: Newsroom, chosen: Chosen, shown: Sequence[Package]) -> Mapping[str, str]:
-    """Return the sources to choose from: those with words, and those of this page."""
+def _code(text: str) -> str | None:
+    """Return an id or name to look for; no stored one contains a NUL, and no URL may."""
+    return text.replace("\0", "")[:100] or None
+
+
+def _day(text: str) -> date | None:
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        return None
+    return day if day.year in YEARS else None
+
+
+def _sources(
+    request: PageRequest, newsroom: Newsroom, chosen: Chosen, shown: Sequence[Package]
+) -> Mapping[str, str]:
+    """Return the sources to choose from: those with words, and those of this page.
+
+    They are translated here: a template would take a "%" of the address for a placeholder.
+    """
     names = dict.fromkeys([*newsroom.sources, *sorted({each.source for each in shown})])
-    return {each: newsroom.source_words(each) for each in [*names, *filter(None, [chosen.source])]}
+    codes = [*names, *filter(None, [chosen.source])]
+    return {each: request.text(newsroom.source_words(each)) for each in codes}
 
 
 def purpose_of(caller: Caller) -> Purpose:

@@ -43,7 +43,12 @@ def currency_of(gateway: Gateway, account_id: str, code: str | None) -> str:
 
 
 def due_day(begins: date, days: int, *, business_days: bool) -> date:
-    """Return the day ``days`` after ``begins``; ``business_days`` leave out weekends."""
+    """Return the day ``days`` after ``begins``; ``business_days`` leave out weekends.
+
+    It is the calendar's last day at most: one order with a wrong day must not hide the others.
+    """
+    if days > (date.max - begins).days // 3:  # at most 3 calendar days for a business day
+        return date.max
     if not business_days:
         return begins + timedelta(days=days)
     at, left = begins, days

@@ -63,6 +63,16 @@ async def test_a_day_is_counted_by_status_and_by_the_sites_hours(running):
     assert (next_day["date"], next_day["by_status"]) == ("2026-01-02", {"created": 1})
 
 
+@pytest.mark.parametrize("on", ["0001-01-01", "1999-12-31", "2201-01-01", "9999-12-31"])
+async def test_a_day_that_no_one_can_mean_is_refused(running, on):
+    answer = await running.get(f"/api/day?on={on}", running.key)
+
+    assert (answer.status_code, answer.json()["error"]) == (400, "There is no such day.")
+    assert answer.json()["details"] == [
+        {"message": "expected a day of the years 2000 to 2200", "field": "on"}
+    ]
+
+
 async def test_a_history_has_who_reported_each_step_and_what_each_endpoint_answered(running, clock):
     async with Receiver() as works, Receiver([502]) as fails:
         for name, each in (("Clinic", works), ("Courier", fails)):

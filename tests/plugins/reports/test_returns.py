@@ -91,6 +91,22 @@ def test_business_days_leave_weekends_out(begins, due):
     assert due_day(date.fromisoformat(begins), 10, business_days=True).isoformat() == due
 
 
+@pytest.mark.parametrize("business_days", [False, True])
+def test_a_return_is_due_on_the_last_day_of_the_calendar_at_the_latest(business_days):
+    assert due_day(date.max, 10, business_days=business_days) == date.max
+
+
+async def test_an_order_with_a_wrong_fill_date_hides_no_other_return(day, clock):
+    wrong = [{"rx_number": "R1", "filled_on": "9999-12-31"}]
+    _, right = await day.bags([{"prescriptions": wrong}, {"rx_number": "R2"}])
+    clock.step(10 * 24 * 3600)
+
+    await announce(day)
+
+    [due] = (await day.get("returns"))["returns"]
+    assert due["package_id"] == right
+
+
 async def test_a_return_is_announced_once_and_needs_a_person(day, clock):
     [bag] = await day.bags([{"rx_number": "R1"}])
     clock.step(10 * 24 * 3600)

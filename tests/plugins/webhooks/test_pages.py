@@ -150,13 +150,15 @@ async def test_a_recovery_is_counted_before_it_is_sent(open_api):
         path = f"/dashboard/endpoints/{added['id']}"
         counted = await browser.get(f"{path}/recover?since=2026-04-19T18:00:00Z")
         nonsense = await browser.get(f"{path}/recover?since=yesterday")
+        calendar_end = await browser.get(f"{path}/recover?since=9999-12-31T23:59:59-12:00")
         started = await browser.post(f"{path}/recover", {"since": "2026-04-19T18:00:00Z"})
         await api.harness.gateway.recovery.step()
         await receiver.wait_for(3)
         done = text_of(await browser.get(started.headers["location"]))
 
     assert "Send 3 events again" in text_of(counted)
-    assert nonsense.status_code == 400
+    assert (nonsense.status_code, calendar_end.status_code) == (400, 400)
+    assert "a day and time, such as" in calendar_end.text
     assert "Recovery done: of 3 events, 3 are sent again." in done
 
 

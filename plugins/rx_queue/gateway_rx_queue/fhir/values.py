@@ -1,5 +1,6 @@
 """Values of FHIR: names, identifiers, periods, dates, quantities, codes. Pure."""
 
+from calendar import monthrange
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal
@@ -57,8 +58,7 @@ def latest_day(moment: Any) -> date | None:
         return first
     if len(moment) == _YEAR:
         return date(first.year, 12, 31)
-    following = date(first.year + first.month // 12, first.month % 12 + 1, 1)
-    return following - timedelta(days=1)
+    return first.replace(day=monthrange(first.year, first.month)[1])
 
 
 def local_day(moment: Any, zone: tzinfo, field: str) -> date | None:
@@ -74,11 +74,10 @@ def local_day(moment: Any, zone: tzinfo, field: str) -> date | None:
         return earliest_day(moment)
     try:
         at = datetime.fromisoformat(moment)
-    except ValueError:
+        is_utc = at.utcoffset() == timedelta(0)
+        return at.replace(tzinfo=UTC).astimezone(zone).date() if is_utc else at.date()
+    except (ValueError, OverflowError):  # OverflowError: the calendar's first or last day
         return earliest_day(moment)
-    if at.utcoffset() == timedelta(0):
-        return at.replace(tzinfo=UTC).astimezone(zone).date()
-    return at.date()
 
 
 def number(quantity: Resource | None, field: str) -> Decimal | None:

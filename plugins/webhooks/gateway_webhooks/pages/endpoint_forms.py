@@ -304,8 +304,9 @@ def _moment(given: str, zone: str) -> datetime:
     """Read a time of a form: with a zone, or in the site's."""
     try:
         moment = datetime.fromisoformat(given)
-    except ValueError:
+        local = moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))
+        return local.astimezone(UTC)
+    except (ValueError, OverflowError):  # OverflowError: a first or last day of the calendar
         text = "a day and time, such as 2026-04-19T08:00"
         problem = Problem(text, field="since")
         raise InvalidInput("The recovery was not started.", [problem]) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
