@@ -41,7 +41,6 @@ from gateway.delivery.engine import SWEEP_SECONDS, LocalEngine
 from gateway.delivery.exhaustion import ExpiryJob
 from gateway.delivery.file_links import with_file_links
 from gateway.delivery.hand_over import HandOver
-from gateway.delivery.lane import SETTLES_SECONDS
 from gateway.delivery.publisher import Publisher
 from gateway.delivery.recovery import RecoveryRunner
 from gateway.errors import StorageError
@@ -231,7 +230,7 @@ class Gateway:
 
     async def destinations_changed(self) -> None:
         """Wait until no process starts an attempt with a destination's state before a commit."""
-        await asyncio.sleep(SETTLES_SECONDS)
+        await self.dispatcher.change_settles()
 
     @property
     def master_key_path(self) -> Path:

@@ -6,6 +6,7 @@ outcomes of earlier attempts and claims the next deliveries. No transaction is o
 waits for a receiver.
 """
 
+import asyncio
 import logging
 import random
 import re
@@ -19,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import Clock, from_epoch_ms, isoformat, to_epoch_ms
 from gateway.delivery.circuit_breaker import BreakerRules
+from gateway.delivery.claim_latency import ClaimLatency
 from gateway.delivery.clock_skew import ClockSkewMonitor
 from gateway.delivery.endpoint_health import (
     NO_CHANGE,
@@ -40,17 +42,18 @@ from gateway.observability.tracing import Tracing
 from gateway.outbound.failures import explanation
 from gateway.sdk.records import Sink
 from gateway.settings import DeliveryTable
-from gateway.storage.database import Database
+from gateway.storage.database import Database, is_outage
 from gateway.storage.liveness import Liveness
 from gateway.storage.plugin_tables import DueColumn
 from gateway.storage.stores import destinations as destination_store
 from gateway.storage.stores.changes import delivery_changes, note_changes
 from gateway.storage.stores.destinations import DestinationStore
 from gateway.storage.stores.outbox import Outbox, Settled
-from gateway.storage.transaction import Transaction
+from gateway.storage.transaction import Statement, Transaction
 
 _log = logging.getLogger(__name__)
 
+_ANSWERS: Final = Statement("SELECT 1")
 # A sink names its failures in one word; anything else may hold patient data and is not logged.
 _ERROR_WORD: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
@@ -144,6 +147,7 @@ class Dispatcher:
         self.hand_over = hand_over or HandOver(
             destinations, outbox, sinks, rules.lease_seconds, clock
         )
+        self.claim_latency = ClaimLatency(clock)
         self._liveness = Liveness(database, rules.lease_seconds)
         self._running_since = clock.now()
         self.tracing: Tracing | None = None
@@ -211,7 +215,23 @@ class Dispatcher:
     async def claim(self, destination_id: str, limit: int) -> ClaimedBatch | None:
         """Lease up to ``limit`` due deliveries; ``None`` when the destination takes none now."""
         reply = await self._turns.submit(_Claim(destination_id, limit))
-        return reply if isinstance(reply, ClaimedBatch) else None
+        if not isinstance(reply, ClaimedBatch):
+            return None
+        self.claim_latency.observe(self._clock.monotonic_seconds() - reply.read_at)
+        return reply
+
+    async def change_settles(self) -> None:
+        """Wait until no process starts an attempt with a destination's state before a commit."""
+        round_trip = 0.0
+        if self._database.dialect == "postgresql":
+            began = self._clock.monotonic_seconds()
+            try:
+                await self._database.look(_ANSWERS)
+            except Exception as error:
+                if not is_outage(error):  # the change is committed: nothing is left to fail
+                    raise
+            round_trip = self._clock.monotonic_seconds() - began
+        await asyncio.sleep(self.claim_latency.settles_seconds(round_trip))
 
     def settle(self, delivery: ClaimedDelivery, outcome: Outcome, *, urgent: bool) -> Settlement:
         """Store an outcome, and the change of the destination's health."""

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from gateway.clock import Clock, HeldClock, StepWatch
+from gateway.delivery.claim_latency import SLOW_CLAIM_SECONDS
 from gateway.delivery.dispatcher import Dispatcher
 from gateway.delivery.hand_over import ClaimedBatch
 from gateway.delivery.lane import Lane
@@ -182,6 +183,10 @@ class LocalEngine:
         last_seen = self.last_sweep_at or self._started_at
         if last_seen is None or now - last_seen > _SILENCE:
             return HealthReport(healthy=False, detail="deliveries are not moving; see the log")
+        slowest = self._dispatcher.claim_latency.longest()
+        if slowest > SLOW_CLAIM_SECONDS:
+            slow = f"deliveries are moving; the database took {slowest:.1f} s to claim some"
+            return HealthReport(healthy=True, detail=slow)
         return HealthReport(healthy=True, detail="deliveries are moving")
 
     def _register_gauges(self) -> None:

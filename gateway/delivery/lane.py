@@ -22,6 +22,7 @@ from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from gateway.clock import Clock
 from gateway.delivery.attempt import GRACE_SECONDS, Deadlines, attempt
+from gateway.delivery.claim_latency import FRESH_SECONDS, valid_seconds
 from gateway.delivery.endpoint_health import LaneSignal
 from gateway.delivery.hand_over import ClaimedBatch
 from gateway.model.delivery import ClaimedDelivery, Outcome
@@ -37,12 +38,8 @@ _MAX_CLAIM: Final = 4096
 _QUICK_SECONDS: Final = 0.1
 _SLOW_SECONDS: Final = 0.4
 _GROWTH: Final = 8
-# No attempt uses a destination's state that was read longer ago than this; each claim reads it
-# again. A change is answered only after a longer time (SETTLES_SECONDS), so that no attempt starts
-# under the old state after the response.
-FRESH_SECONDS: Final = 0.1
+# Each claim reads the destination again, before what an earlier one read is no longer valid.
 _REFRESH_SECONDS: Final = 0.04
-SETTLES_SECONDS: Final = 0.12
 
 
 Settlement: TypeAlias = "asyncio.Future[LaneSignal | None]"
@@ -147,7 +144,7 @@ class Lane:
         self._active_workers = 0
         self._unsettled = 0
         self._claimed: ClaimedBatch | None = None
-        self._claimed_at = self._read_at = 0.0
+        self._claimed_at = self._read_at = self._valid_until = 0.0
         self._claim_size = _FIRST_CLAIM
         self._pace = Pace(clock)
         self._deadlines = Deadlines(self._longest_attempt_seconds)
@@ -240,16 +237,20 @@ class Lane:
             self._claimed_at = now
         claimed = await self._source.claim(self.destination_id, self._room())
         if claimed is None:
-            self._claimed = None
+            self._claimed, self._valid_until = None, 0.0
         else:
             self._more_due = self._more_due or claimed.more
-            self._queue_up(claimed)
+            latency = self._clock.monotonic_seconds() - claimed.read_at
+            self._queue_up(claimed, valid_seconds(latency))
         if claimed is None or self._held or self._stopping:
             self._release_queue()
         else:
             self._start_workers(claimed.destination.max_in_flight)
 
-    def _queue_up(self, claimed: ClaimedBatch) -> None:
+    def _queue_up(self, claimed: ClaimedBatch, seconds_valid: float = FRESH_SECONDS) -> None:
+        # A claim's state is valid for a while from its reply on, however long that took. What is
+        # handed over too late is read again by a claim.
+        self._valid_until = max(self._valid_until, claimed.read_at + seconds_valid)
         if claimed.read_at >= self._read_at:  # a handed-over destination may have been read earlier
             self._claimed, self._read_at = claimed, claimed.read_at
         usable_until = claimed.read_at + claimed.lease_seconds - self._longest_attempt_seconds
@@ -265,7 +266,7 @@ class Lane:
 
     def _is_stale(self) -> bool:
         """Return whether the destination must be read again before the next attempt."""
-        if self._age() <= FRESH_SECONDS:
+        if not self._queue or self._clock.monotonic_seconds() < self._valid_until:
             return False
         self._more_due = True
         self._changed.set()

@@ -400,7 +400,7 @@ class Gateway(Protocol):
     async def destinations_changed(self) -> None:
         """Wait until no process starts an attempt with a destination's earlier state.
 
-        Call it after the commit that changed or removed a destination, before the response: an
-        attempt uses a state that was read at most a tenth of a second before.
+        Call it after the commit that changed or removed a destination, before the response. It
+        takes an eighth of a second, and longer on a database that answers slowly.
         """
         ...

@@ -115,6 +115,7 @@ class FakeDeliverySource:
     """An outbox in memory. What was settled, released and claimed stands in its lists.
 
     ``claiming`` and ``storing`` are gates: while one is closed, claims or outcomes wait.
+    ``answering`` is called between the read of a claim and its reply.
     """
 
     def __init__(self, deliver: Deliver = at_once, **changes: Any) -> None:
@@ -124,6 +125,7 @@ class FakeDeliverySource:
         self.sink = Sink("fake", msgspec.Struct, deliver, max_batch)
         self.due: deque[ClaimedDelivery] = deque()
         self.takes_deliveries = True
+        self.answering: Callable[[], None] = lambda: None
         self.limits: list[int] = []
         self.clock: Clock = SystemClock()
         self.settled: dict[str, Outcome] = {}
@@ -153,6 +155,8 @@ class FakeDeliverySource:
         taken = [self.due.popleft() for _ in range(min(limit, len(self.due)))]
         takes_deliveries = self.takes_deliveries
         await self.claiming.wait()
+        read_at = self.clock.monotonic_seconds()
+        self.answering()
         if not takes_deliveries:
             self.due.extendleft(reversed(taken))
             return None
@@ -164,7 +168,7 @@ class FakeDeliverySource:
             taken,
             self.lease_seconds,
             more,
-            read_at=self.clock.monotonic_seconds(),
+            read_at=read_at,
         )
 
     def settle(self, delivery: ClaimedDelivery, outcome: Outcome, *, urgent: bool) -> Settlement:
