@@ -168,22 +168,25 @@ async def test_with_postgresql_80_ms_away_all_is_delivered_and_a_change_holds(
         async with opened(url, tmp_path, plugins=[Sending(deliver)]) as gateway:
             destination_id = await add_destination(gateway, name="before")
             async with gateway.running():
+                await gateway.publisher.publish([draft(gateway) for _ in range(64)])
+                await until(lambda: len(seen) == 64)  # all statements are prepared
+                await until(lambda: not gateway.engine.lanes)
+                delay[0] = 0.04
+                await gateway.publisher.publish([draft(gateway) for _ in range(5)])
+                await until(lambda: len(seen) == 69)
                 ending = asyncio.Event()
 
                 async def press():
                     while not ending.is_set():
-                        await gateway.publisher.publish([draft(gateway) for _ in range(40)])
+                        await gateway.publisher.publish([draft(gateway) for _ in range(8)])
 
                 pressing = asyncio.create_task(press())
-                await until(lambda: len(seen) > 200)  # all statements are prepared
-                delay[0] = 0.04
-                count = len(seen)
-                await until(lambda: len(seen) > count + 50)
+                await until(lambda: len(seen) > 69)
                 await change_destination(gateway, destination_id, name="after")
                 await gateway.destinations_changed()
                 answered_at = loop.time()
                 count = len(seen)
-                await until(lambda: len(seen) > count + 50)
+                await until(lambda: len(seen) > count + 8)
                 ending.set()
                 await pressing
                 delay[0] = 0.0
