@@ -15,6 +15,11 @@ import aiosqlite
 ROWS_AT_ONCE: Final = 1000
 """So many rows come back with a statement; of a longer answer the rest is fetched as before."""
 
+BYTES_AT_ONCE: Final = 1_000_000
+"""Once about so many bytes of texts and blobs came back, no further rows do."""
+
+_FIRST_ROWS: Final = 16
+_MEASURED: Final = 8  # one row of so many: to measure each takes a quarter of the time to read it
 _ITERATED: Final = 64
 _Parameters = ParamSpec("_Parameters")
 _Answer = TypeVar("_Answer")
@@ -94,7 +99,7 @@ class Cursor:
         if driver.description is None:
             self._close()
         else:
-            self._rows += self._more(ROWS_AT_ONCE)
+            self._rows += self._first_rows()
 
     def _execute_many(self, begin: str, sql: str, parameters: Iterable[_Values]) -> None:
         self._open = self._started(begin).executemany(sql, parameters)
@@ -105,6 +110,18 @@ class Cursor:
         if begin:
             driver.execute(begin).close()
         return driver.cursor()
+
+    def _first_rows(self) -> list[Any]:
+        """Fetch up to ``ROWS_AT_ONCE`` rows, of large ones fewer: a stream keeps few in memory."""
+        part = self._more(_FIRST_ROWS)
+        found, size = list(part), 0
+        while self._open is not None and len(found) < ROWS_AT_ONCE:
+            size += _bytes_of(part)
+            if size >= BYTES_AT_ONCE:
+                break
+            part = self._more(min(len(found), ROWS_AT_ONCE - len(found)))
+            found += part
+        return found
 
     def _more(self, size: int | None) -> list[Any]:
         driver = self._open
@@ -120,6 +137,12 @@ class Cursor:
         if driver is not None:
             self.rowcount, self.lastrowid = driver.rowcount, driver.lastrowid
             driver.close()
+
+
+def _bytes_of(rows: list[Any]) -> int:
+    """Estimate the size of rows."""
+    some = (value for row in rows[::_MEASURED] for value in row)
+    return _MEASURED * sum(len(each) for each in some if isinstance(each, str | bytes))
 
 
 class Connection(aiosqlite.Connection):

@@ -1,6 +1,7 @@
 """What a read costs beside its statement: hops to SQLite's thread, round trips to PostgreSQL."""
 
 import asyncio
+import tracemalloc
 
 import pytest
 from core.storage.people_rows import write_people
@@ -61,6 +62,21 @@ async def test_a_long_answer_is_whole(sqlite, count):
             one_by_one = [row.n async for row in streamed]
 
     assert found == one_by_one == [*range(1, count + 1)]
+
+
+async def test_a_stream_of_large_rows_keeps_few_of_them_in_memory(sqlite):
+    query = text(NUMBERS.format(200).replace("SELECT n FROM", "SELECT n, zeroblob(65536) FROM"))
+    read = 0
+    async with sqlite.read() as connection:
+        tracemalloc.start()
+        async with connection.stream(query, execution_options={"yield_per": 8}) as found:
+            async for rows in found.partitions(8):
+                read += len(rows)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+
+    assert read == 200
+    assert most < 4_000_000  # of 13 MB
 
 
 async def test_a_stream_that_is_left_early_leaves_the_connection_free(sqlite):
