@@ -260,27 +260,30 @@ class Database:
 
     def _open_for_writing(self) -> sqlite3.Connection:
         """Open the connection of the writer's thread."""
-        return self._opened(check_same_thread=False)
+        return self._opened(self._busy_timeout_ms, check_same_thread=False)
 
     def _open_for_point_reads(self) -> sqlite3.Connection:
-        """Open the connection of :meth:`read_now`."""
-        reader = self._opened(check_same_thread=True)
-        reader.execute("PRAGMA busy_timeout=0")  # the event loop must not wait for a lock
+        """Open the connection of :meth:`read_now`; the event loop must not wait for a lock."""
+        reader = self._opened(0, check_same_thread=True)
         reader.execute("PRAGMA query_only=ON")
         return reader
 
-    def _opened(self, *, check_same_thread: bool) -> sqlite3.Connection:
+    def _opened(self, busy_timeout_ms: int, *, check_same_thread: bool) -> sqlite3.Connection:
         watch = cast("FileWatch", self._watch)  # never None here: this is called on SQLite only
         driver = sqlite3.connect(
             watch.address(),
             uri=True,
-            timeout=self._busy_timeout_ms / 1000,
+            timeout=busy_timeout_ms / 1000,
             isolation_level=None,
             check_same_thread=check_same_thread,
             cached_statements=_CACHED_STATEMENTS,
         )
-        for pragma in _pragmas(self._busy_timeout_ms):
-            driver.execute(pragma)
+        try:
+            for pragma in _pragmas(busy_timeout_ms):
+                driver.execute(pragma)
+        except BaseException:
+            driver.close()
+            raise
         watch.connected()
         return driver
 

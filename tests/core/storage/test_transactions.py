@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import threading
+from contextlib import closing
 
 import pytest
 from sqlalchemy import select
@@ -203,6 +204,34 @@ async def test_a_point_read_sees_what_another_process_committed(sqlite):
     assert sqlite.read_now(VALUE, name="a") == [("2",)]
 
 
+async def test_a_point_read_of_a_locked_file_waits_for_nothing_and_leaves_nothing_open(
+    sqlite, monkeypatch
+):
+    await sqlite.transact(storing("a"))
+    await sqlite.close()
+    opened = []
+    connect = sqlite3.connect
+
+    def noted(*args, **options):
+        opened.append((connect(*args, **options), options["timeout"]))
+        return opened[-1][0]
+
+    with closing(connect(sqlite.path, isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode=EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        monkeypatch.setattr(sqlite3, "connect", noted)
+        refused = [sqlite.read_now(VALUE, name="a") for _ in range(2)]
+        monkeypatch.undo()
+
+    assert refused == [None, None]
+    assert [timeout for _, timeout in opened] == [0, 0]
+    for driver, _ in opened:
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            driver.execute("SELECT 1")
+    assert sqlite.read_now(VALUE, name="a") == [("1",)]
+    assert sqlite._point_reader.execute("PRAGMA busy_timeout").fetchone() == (0,)
+
+
 async def test_a_point_read_can_not_write(sqlite):
     with pytest.raises(Exception, match="readonly"):
         sqlite.read_now(CHANGED, name="a", value="2")
@@ -220,13 +249,19 @@ async def test_a_file_that_was_replaced_takes_no_transaction(sqlite):
 
 
 @pytest.fixture
-async def sqlite(tmp_path):
+def path(tmp_path):
+    """A migrated file, which is made outside of an event loop."""
     from conftest import STOCK
 
     from gateway.testing.schema import migrated_file
 
-    path = tmp_path / "gateway.db"
-    path.write_bytes(migrated_file(tuple(each.migrations for each in STOCK)))
+    made = tmp_path / "gateway.db"
+    made.write_bytes(migrated_file(tuple(each.migrations for each in STOCK)))
+    return made
+
+
+@pytest.fixture
+async def sqlite(path):
     opened = Database(f"sqlite+aiosqlite:///{path}")
     yield opened
     await opened.close()
