@@ -23,6 +23,8 @@ from gateway.http.access_log import (
     unexpected_error_sentence,
 )
 from gateway.sdk.http import json_response
+from gateway.storage.database import is_server_outage
+from gateway.storage.outage import out_of_reach
 
 # The first match in the error's method resolution order counts.
 STATUS: Final[Mapping[type[GatewayError], int]] = {
@@ -113,6 +115,8 @@ def on_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response
     """Answer for an unexpected exception; a client that disconnected is no failure."""
     if client_disconnected(request.scope):
         return error_response(CLIENT_CLOSED_REQUEST, "The client disconnected.", "disconnected")
+    if is_server_outage(error):
+        return on_gateway_error(request, out_of_reach(error))
     log_unexpected(error)
     refusals = _refusals(request)
     if refusals is not None:

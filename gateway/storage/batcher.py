@@ -11,8 +11,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
 from typing import Generic, TypeVar
 
-from gateway.errors import StorageError, Unavailable
+from gateway.errors import Unavailable
 from gateway.storage.database import is_outage
+from gateway.storage.outage import out_of_reach
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -106,7 +107,7 @@ class Batcher(Generic[Item, Answer]):
             answers = await self._flush([item for item, _ in batch])
         except Exception as error:  # noqa: BLE001 - becomes the answer of the item at fault
             if is_outage(error):
-                answers = [_out_of_reach(error) for _ in batch]
+                answers = [out_of_reach(error) for _ in batch]
             elif len(batch) > 1:
                 for each in batch:
                     await self._answer([each])
@@ -124,11 +125,3 @@ class Batcher(Generic[Item, Answer]):
                 future.set_exception(answer)
             else:
                 future.set_result(answer)
-
-
-def _out_of_reach(cause: Exception) -> StorageError:
-    if isinstance(cause, StorageError):
-        return cause  # it already has a sentence for the operator
-    error = StorageError("The database can't be reached right now; try again shortly.")
-    error.__cause__ = cause
-    return error

@@ -384,6 +384,18 @@ def is_outage(error: BaseException) -> bool:
     return error.connection_invalidated or state.startswith(_SERVER_STATES)
 
 
+def is_server_outage(error: BaseException) -> bool:
+    """Return whether an error of PostgreSQL's driver means that the server is unavailable.
+
+    SQLite's errors have one class for a lock and for a wrong statement, which must be found.
+    """
+    return (
+        isinstance(error, DBAPIError)
+        and not isinstance(error.orig, sqlite3.Error)
+        and is_outage(error)
+    )
+
+
 def _is_damage(error: BaseException | None) -> bool:
     """Return whether SQLite reports that the file is malformed or isn't a database."""
     code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE

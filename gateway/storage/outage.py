@@ -90,6 +90,15 @@ def failure_of(error: Exception) -> str:
     return name
 
 
+def out_of_reach(cause: Exception) -> StorageError:
+    """Return the error for a client while the database is unavailable."""
+    if isinstance(cause, StorageError):
+        return cause  # it already has a sentence for the operator
+    error = StorageError("The database can't be reached right now; try again shortly.")
+    error.__cause__ = cause
+    return error
+
+
 def _chain(error: BaseException) -> Iterator[BaseException]:
     seen: BaseException | None = error
     while seen is not None:

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Table
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from gateway.storage.postgres_connections import has_ended
 from gateway.storage.transaction import (
     Row,
     Statement,
@@ -190,7 +191,7 @@ class PostgresWriter:
     async def _connected(self) -> PostgresTransaction:
         while self._idle:
             transaction = self._idle.pop()
-            if not transaction.driver.is_closed():  # the driver has noticed that the server is gone
+            if not has_ended(transaction.driver):
                 return transaction
             await _closed(transaction)
         connection = await self._engine.connect()

@@ -3,8 +3,9 @@
 import logging
 import sqlite3
 
+import asyncpg
 import pytest
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from gateway.errors import StorageError
 from gateway.http.access_log import AccessLog
@@ -127,6 +128,20 @@ async def test_the_cause_of_a_database_outage_is_logged_without_its_message(harn
     assert answer.status_code == 503
     assert (line.getMessage(), line.levelno) == ("the database is unavailable", logging.WARNING)
     assert line.cause == "SQLITE_FULL"
+    assert "Maria" not in caplog.text
+
+
+async def test_a_database_error_that_is_an_outage_is_answered_as_one(harness, caplog):
+    async def cut_off(_submission):
+        raise DBAPIError("SELECT Maria", {}, asyncpg.AdminShutdownError("Maria Rodriguez"))
+
+    async with harness(PLUGINS) as gateway:
+        key = await gateway.issue_key()
+        gateway.gateway.intake.accept = cut_off
+        answer = await gateway.post(ORDERS, key, GOOD)
+
+    assert (answer.status_code, answer.json()["code"]) == (503, "storage_error")
+    assert "AdminShutdownError" in [getattr(each, "cause", "") for each in caplog.records]
     assert "Maria" not in caplog.text
 
 

@@ -1,18 +1,22 @@
 """What a read costs beside its statement: hops to SQLite's thread, round trips to PostgreSQL."""
 
 import asyncio
+import threading
 import tracemalloc
 
+import asyncpg
 import pytest
 from core.storage.people_rows import write_people
 from core.storage.rows import NOW, SEALER
-from sqlalchemy import text
+from sqlalchemy import make_url, text
+from waiting import PATIENCE_SECONDS
 
 from gateway.storage.database import Database
 from gateway.storage.postgres_connections import IDLE_SECONDS
 from gateway.storage.sqlite_reader import ROWS_AT_ONCE, Connection
 from gateway.storage.stores.emergencies import EmergencyStore
 from gateway.storage.stores.sessions import SessionStore
+from gateway.storage.transaction import Statement
 
 NUMBERS = (
     "WITH RECURSIVE numbers(n) AS (VALUES(1) UNION ALL SELECT n + 1 FROM numbers WHERE n < {}) "
@@ -153,6 +157,38 @@ async def test_a_connection_that_the_server_closed_is_replaced_and_no_one_sees_i
         after = {await backend(one), await backend(other)}
 
     assert not after & before
+
+
+async def _end(url):
+    """End all backends of a database; returns when the server has closed their connections."""
+    server = make_url(url).set(drivername="postgresql", database="postgres")
+    connection = await asyncpg.connect(server.render_as_string(hide_password=False))
+    name = make_url(url).database
+    end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1"
+    left = "SELECT count(*) FROM pg_stat_activity WHERE datname = $1"
+    await connection.fetch(end, name)
+    while await connection.fetchval(left, name):  # noqa: ASYNC110 - PostgreSQL notifies no one of it
+        await asyncio.sleep(0.01)
+    await connection.close()
+
+
+async def test_no_one_sees_a_connection_whose_end_the_event_loop_has_not_read(
+    postgres, postgres_url
+):
+    statement = Statement("SELECT 1")
+    async with postgres.read() as one, postgres.read() as other:
+        await backend(one)
+        await backend(other)
+    await postgres.look(statement)
+
+    # In an event loop of its own, while this one stands still
+    ending = threading.Thread(target=asyncio.run, args=(_end(postgres_url),))
+    ending.start()
+    ending.join(PATIENCE_SECONDS)
+
+    async with postgres.read() as one, postgres.begin() as other:
+        assert await backend(one) != await backend(other)
+    assert [tuple(row) for row in await postgres.look(statement)] == [(1,)]
 
 
 async def test_only_a_connection_that_rested_is_asked_whether_it_is_alive(postgres, monkeypatch):
