@@ -281,7 +281,7 @@ class Database:
         try:
             for pragma in _pragmas(busy_timeout_ms):
                 driver.execute(pragma)
-        except BaseException:
+        except BaseException:  # also after Ctrl-C: no open file is left behind; raised again
             driver.close()
             raise
         watch.connected()
