@@ -55,13 +55,15 @@ _Result: TypeAlias = tuple[_Work, Any, BaseException | None]
 class SqliteTransaction(Transaction):
     """Runs statements at once, in the thread that calls it: an ``await`` never suspends."""
 
-    __slots__ = ("_driver",)
+    __slots__ = ("_driver", "failed_insert")
 
     def __init__(
         self, engine: AsyncEngine, connection: Connection, driver: sqlite3.Connection
     ) -> None:
         super().__init__(engine, connection)
         self._driver = driver
+        self.failed_insert: Exception | None = None
+        """Some of an insert's rows are there: the transaction must not be committed."""
 
     async def fetch(self, statement: Statement, **values: Any) -> Sequence[Row]:
         """Run a hot statement and return its rows."""
@@ -106,8 +108,16 @@ class SqliteTransaction(Transaction):
 
         Many go in one statement: the driver gives the interpreter away for each, and waits to have
         it back. It FAILs where it would ABORT, for which SQLite copies each page that it touches;
-        with an error the whole transaction is rolled back.
+        with an error the whole transaction is rolled back, as on PostgreSQL, whether the function
+        raises it or not.
         """
+        try:
+            self._insert(table, columns, rows)
+        except Exception as error:
+            self.failed_insert = error
+            raise
+
+    def _insert(self, table: Table, columns: tuple[str, ...], rows: Sequence[Row]) -> None:
         start = 0
         for values in _VALUES_AT_ONCE:
             together = values // len(columns)
@@ -222,11 +232,14 @@ class SqliteWriter:
         """Run some functions in one transaction; if that fails, each in its own."""
         try:
             transaction, driver = self._connected()
+            transaction.failed_insert = None
             driver.execute("BEGIN IMMEDIATE")
             results: list[_Result] = [
                 (each, each.context.run(_complete, each.function(transaction)), None)
                 for each in together
             ]
+            if transaction.failed_insert is not None:
+                raise transaction.failed_insert
             driver.execute("COMMIT")
         except BaseException as error:  # noqa: BLE001 - becomes the answer of the one at fault
             self._roll_back()

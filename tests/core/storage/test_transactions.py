@@ -1,13 +1,14 @@
 """Transaction functions: whole or not at all, together or alone, on both databases."""
 
 import asyncio
+import contextlib
 import sqlite3
 import threading
 from contextlib import closing
 
 import pytest
 from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from gateway.errors import StorageError
 from gateway.storage.database import Database, insert_rows
@@ -108,6 +109,19 @@ async def test_of_many_rows_none_is_there_where_one_has_the_key_of_another(datab
         await insert_rows(transaction, facts, COLUMNS, [(name, "1") for name in sorted(names)])
 
     with pytest.raises(IntegrityError):
+        await database.transact(store)
+
+    assert [await value_of(database, each) for each in ("n0000", "n0700", "n1299")] == [None] * 3
+
+
+async def test_a_function_that_keeps_an_inserts_error_to_itself_stores_nothing(database):
+    async def store(transaction):
+        rows = [(f"n{number:04}", "1") for number in range(1300)]
+        with contextlib.suppress(DBAPIError):
+            await insert_rows(transaction, facts, COLUMNS, [*rows, ("n0700", "1")])
+        return "as if it was stored"
+
+    with pytest.raises(DBAPIError):
         await database.transact(store)
 
     assert [await value_of(database, each) for each in ("n0000", "n0700", "n1299")] == [None] * 3
