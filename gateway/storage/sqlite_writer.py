@@ -117,6 +117,11 @@ class SqliteTransaction(Transaction):
             self.failed_insert = error
             raise
 
+    def check_inserts(self) -> None:
+        """Raise the error of an insert that failed, even if the function has caught it."""
+        if self.failed_insert is not None:
+            raise self.failed_insert
+
     def _insert(self, table: Table, columns: tuple[str, ...], rows: Sequence[Row]) -> None:
         start = 0
         for values in _VALUES_AT_ONCE:
@@ -238,8 +243,7 @@ class SqliteWriter:
                 (each, each.context.run(_complete, each.function(transaction)), None)
                 for each in together
             ]
-            if transaction.failed_insert is not None:
-                raise transaction.failed_insert
+            transaction.check_inserts()
             driver.execute("COMMIT")
         except BaseException as error:  # noqa: BLE001 - becomes the answer of the one at fault
             self._roll_back()
