@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import lru_cache
 from itertools import chain
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Table
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from gateway.storage.postgres_connections import has_ended
+from gateway.clock import SystemClock
+from gateway.storage.postgres_connections import IDLE_SECONDS, has_ended
 from gateway.storage.transaction import (
     Row,
     Statement,
@@ -26,11 +27,14 @@ from gateway.storage.transaction import (
     array_type,
 )
 
+# How long a connection that rested may take to say that it is alive.
+_ALIVE_SECONDS: Final = 5.0
+
 
 class PostgresTransaction(Transaction):
     """Sends hot statements to the driver directly, and inserted rows at the end, together."""
 
-    __slots__ = ("_adapter", "_always_begins", "_begun", "_pending", "driver")
+    __slots__ = ("_adapter", "_always_begins", "_begun", "_pending", "driver", "rests_since")
 
     def __init__(
         self,
@@ -44,6 +48,7 @@ class PostgresTransaction(Transaction):
         self._always_begins = always_begins
         self._adapter = adapter
         self.driver: Any = adapter.driver_connection
+        self.rests_since = 0.0
         self._begun = False
         self._pending: list[tuple[Table, tuple[str, ...], Sequence[Row]]] = []
 
@@ -166,6 +171,7 @@ class PostgresWriter:
         self._engine = engine
         self._always_begins = always_begins
         self._free = asyncio.Semaphore(connections)
+        self._clock = SystemClock()
         self._idle: list[PostgresTransaction] = []
 
     async def run(self, function: TransactionFunction[Any]) -> Any:
@@ -179,7 +185,7 @@ class PostgresWriter:
             except BaseException:
                 await self._recover(transaction)
                 raise
-            self._idle.append(transaction)
+            self._rest(transaction)
             return answer
 
     async def close(self) -> None:
@@ -191,7 +197,7 @@ class PostgresWriter:
     async def _connected(self) -> PostgresTransaction:
         while self._idle:
             transaction = self._idle.pop()
-            if not has_ended(transaction.driver):
+            if await self._is_alive(transaction):
                 return transaction
             await _closed(transaction)
         connection = await self._engine.connect()
@@ -214,7 +220,21 @@ class PostgresWriter:
         except BaseException:  # noqa: BLE001 - the caller raises the error that led here
             await _closed(transaction)
         else:
-            self._idle.append(transaction)
+            self._rest(transaction)
+
+    def _rest(self, transaction: PostgresTransaction) -> None:
+        transaction.rests_since = self._clock.monotonic_seconds()
+        self._idle.append(transaction)
+
+    async def _is_alive(self, transaction: PostgresTransaction) -> bool:
+        if has_ended(transaction.driver):
+            return False
+        if self._clock.monotonic_seconds() - transaction.rests_since > IDLE_SECONDS:
+            try:  # a router may have forgotten the connection
+                await transaction.driver.fetch("", timeout=_ALIVE_SECONDS)
+            except Exception:  # noqa: BLE001 - whatever it is, another connection is opened
+                return False
+        return True
 
 
 async def _closed(transaction: PostgresTransaction) -> None:

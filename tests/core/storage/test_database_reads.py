@@ -191,6 +191,33 @@ async def test_no_one_sees_a_connection_whose_end_the_event_loop_has_not_read(
     assert [tuple(row) for row in await postgres.look(statement)] == [(1,)]
 
 
+async def test_a_connection_of_hot_statements_that_rested_is_asked_and_replaced(
+    postgres, monkeypatch
+):
+    statement = Statement("SELECT pg_backend_pid()")
+    asked = []
+
+    fetch = asyncpg.Connection.fetch
+
+    async def silent(self, query, *values, **options):
+        if query:
+            return await fetch(self, query, *values, **options)
+        asked.append(options)
+        raise TimeoutError
+
+    [[before]] = await postgres.look(statement)
+    [[at_once]] = await postgres.look(statement)
+    monkeypatch.setattr("gateway.storage.postgres_writer.IDLE_SECONDS", -1)
+    with monkeypatch.context() as patched:
+        patched.setattr(asyncpg.Connection, "fetch", silent)
+        [[after]] = await postgres.look(statement)
+    [[alive]] = await postgres.look(statement)
+
+    assert (at_once, asked) == (before, [{"timeout": 5.0}])
+    assert after != before
+    assert alive == after
+
+
 async def test_only_a_connection_that_rested_is_asked_whether_it_is_alive(postgres, monkeypatch):
     adapter = (await _adapter(postgres)).__class__
     asked = []
