@@ -15,6 +15,7 @@ from gateway.storage.database import Database
 from gateway.storage.maintenance.migrate import migrate
 from gateway.storage.plugin_migrations import Revision, revisions_in
 from gateway.storage.plugin_tables import PluginTables
+from gateway.storage.schema.columns import limit_on_postgresql
 
 _NUMBER: Final = re.compile(r"_(\d{1,6})$")
 _PLAIN: Final = re.compile(r"[^\x00-\x1f\"\\]{1,100}")
@@ -92,6 +93,8 @@ def _compared(connection: Connection, metadata: MetaData) -> str:
     from alembic.migration import MigrationContext
 
     known = set(metadata.tables)
+    for each in metadata.tables.values():  # the migration is for both databases
+        limit_on_postgresql(each)
 
     def is_own(item: Any, name: str | None, kind: str, *_more: Any) -> bool:
         table = name if kind == "table" else getattr(getattr(item, "table", None), "name", None)

@@ -86,11 +86,17 @@ def only(condition: str) -> dict[str, Any]:
 
 @event.listens_for(Table, "before_create")
 def _only_on_postgresql(table: Table, connection: Connection, **_: Any) -> None:
-    """Limit a table's indexes on PostgreSQL as on SQLite.
+    if connection.dialect.name == "postgresql":
+        limit_on_postgresql(table)
+
+
+def limit_on_postgresql(table: Table) -> None:
+    """Limit a table's indexes on PostgreSQL as on SQLite, where they name no condition of its own.
 
     Named in the metadata, ``postgresql_where`` would import PostgreSQL's dialect with each start.
     """
-    if connection.dialect.name == "postgresql":
-        for index in table.indexes:
-            if (condition := index.dialect_options["sqlite"]["where"]) is not None:
-                index.dialect_options["postgresql"]["where"] = condition
+    for index in table.indexes:
+        condition = index.dialect_options["sqlite"]["where"]
+        on_postgresql = index.dialect_options["postgresql"]
+        if condition is not None and on_postgresql["where"] is None:
+            on_postgresql["where"] = condition

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 from core.storage.plugin_folders import Plugin
-from sqlalchemy import Column, Integer, MetaData, Table, Text
+from sqlalchemy import Boolean, Column, Index, Integer, MetaData, Table, Text, text
 
 from gateway.cli.loose_plugins import loose_plugins, write_distribution
 from gateway.cli.plugin_migration import write_migration
@@ -55,6 +55,33 @@ class Plugin:
     def tables(self):
         return PluginTables(made, Path(__file__).parent / "migrations")
 """
+
+
+def test_a_migration_limits_an_index_on_both_databases_by_the_conditions_that_it_has(tmp_path):
+    made = MetaData()
+    Table(
+        "acme_orders",
+        made,
+        Column("id", Integer, primary_key=True),
+        Column("done", Boolean, nullable=False),
+        Index("ix_acme_open", "id", sqlite_where=text("id > 5")),
+        Index(
+            "ix_acme_own",
+            "id",
+            sqlite_where=text("done = 0"),
+            postgresql_where=text("NOT done"),
+        ),
+        Index("ix_acme_all", "id"),
+    )
+
+    code = write_migration("acme", PluginTables(made, tmp_path / "migrations"), "x").read_text()
+
+    [every] = [line for line in code.splitlines() if "'ix_acme_all'" in line and "create" in line]
+    [both] = [line for line in code.splitlines() if "'ix_acme_open'" in line and "create" in line]
+    [own] = [line for line in code.splitlines() if "'ix_acme_own'" in line and "create" in line]
+    assert "where" not in every
+    assert both.count("sa.text('id > 5')") == 2
+    assert "postgresql_where=sa.text('NOT done')" in own
 
 
 def test_the_first_migration_makes_the_tables_and_the_next_one_what_changed(tmp_path):
