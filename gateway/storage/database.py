@@ -13,6 +13,7 @@ import asyncio
 import json
 import sqlite3
 import threading
+import traceback
 import weakref
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
@@ -385,10 +386,15 @@ def is_outage(error: BaseException) -> bool:
 
 
 def is_server_outage(error: BaseException) -> bool:
-    """Return whether an error of PostgreSQL's driver means that the server is unavailable.
+    """Return whether the database's server, or its pool of connections, is unavailable.
 
     SQLite's errors have one class for a lock and for a wrong statement, which must be found.
     """
+    if isinstance(error, PoolTimeoutError):
+        return True
+    if isinstance(error, OSError):  # no connection: asyncpg raises it as it is
+        frames = traceback.walk_tb(error.__traceback__)
+        return any(frame.f_globals.get("__name__", "").startswith("asyncpg") for frame, _ in frames)
     return (
         isinstance(error, DBAPIError)
         and not isinstance(error.orig, sqlite3.Error)

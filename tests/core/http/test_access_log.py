@@ -1,6 +1,7 @@
 """One line for each request, and what it is about."""
 
 import logging
+import socket
 import sqlite3
 
 import asyncpg
@@ -143,6 +144,27 @@ async def test_a_database_error_that_is_an_outage_is_answered_as_one(harness, ca
     assert (answer.status_code, answer.json()["code"]) == (503, "storage_error")
     assert "AdminShutdownError" in [getattr(each, "cause", "") for each in caplog.records]
     assert "Maria" not in caplog.text
+
+
+async def test_a_server_that_refuses_connections_is_an_outage_and_a_plugins_own_is_not(harness):
+    async def nowhere(_submission):
+        with socket.socket() as held:
+            held.bind(("127.0.0.1", 0))  # it doesn't listen
+            port = held.getsockname()[1]
+            await asyncpg.connect(host="127.0.0.1", port=port, user="x", database="x")
+
+    async def own(_submission):
+        raise ConnectionRefusedError
+
+    async with harness(PLUGINS) as gateway:
+        key = await gateway.issue_key()
+        gateway.gateway.intake.accept = nowhere
+        down = await gateway.post(ORDERS, key, GOOD)
+        gateway.gateway.intake.accept = own
+        fault = await gateway.post(ORDERS, key, GOOD)
+
+    assert (down.status_code, down.json()["code"]) == (503, "storage_error")
+    assert fault.status_code == 500
 
 
 async def test_an_outage_that_the_gateway_found_itself_is_logged_with_its_sentence(harness, caplog):
