@@ -134,6 +134,21 @@ async def test_names_are_short_and_each_is_taken_once_and_there_are_twelve(owner
     assert "One more" not in found
 
 
+async def test_a_view_with_values_that_the_list_no_longer_knows_can_be_changed(running, owner):
+    await save(owner, "Rush")
+    store = running.gateway.saved_views
+    async with running.gateway.database.begin() as connection:
+        [row] = (await connection.execute(select(saved_views))).all()
+        mine = ViewOwner(row.account_id, row.person_id, "packages")
+        old = SavedView(row.id, "Old", f"{URGENT}&day=1999-01-01&of=nothing")
+        assert await store.change(connection, mine, old)
+
+    found, shown = await tabs(owner, old.query)
+
+    assert shown == ["Old"]
+    assert found["Change this view"].endswith(row.id)
+
+
 async def test_a_view_is_its_persons_and_its_accounts_alone_and_goes_with_them(running, owner):
     await save(owner, "Rush")
     found, _ = await tabs(owner, URGENT)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Final, NamedTuple
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from gateway.dashboard.news import REASONS, Newsroom, last_digits
 from gateway.dashboard.package_groups import BY_NAME, GROUP_OF, GROUPS, VIEW_OF, VIEWS, Group, View
@@ -33,6 +33,8 @@ from gateway.storage.stores.saved_views import SavedView, ViewOwner
 
 PAGE_SIZE: Final = 25
 PERMISSION: Final = "packages.read"
+# As much of an address as a request may have.
+_LONGEST_QUERY: Final = 4000
 _WITH_REASON: Final = ("delivery.failed", "delivery.attempted")
 _FLAGS: Final = ("signature", "refrigerated", "controlled")
 
@@ -301,6 +303,11 @@ def chosen_of(query: Query) -> Chosen:
     )
 
 
+def cleaned(query: str) -> str:
+    """Return the address of a list with nothing in it that the list doesn't know."""
+    return urlencode(chosen_of(Query(parse_qsl(query[:_LONGEST_QUERY]))).query())
+
+
 def _code(text: str) -> str | None:
     """Return an id or name to look for; no stored one contains a NUL, and no URL may."""
     return text.replace("\0", "")[:100] or None
@@ -341,7 +348,8 @@ def _saved(
 ) -> Mapping[str, object]:
     """Return the person's own tabs, which of them is shown, and where this list can be saved."""
     query = urlencode(chosen.query())
-    current = next((each for each in saved if each.query == query), None)
+    # What an earlier version saved may have values that the list no longer knows.
+    current = next((each for each in saved if cleaned(each.query) == query), None)
     can_save = current is None and chosen.is_narrowed
     return {
         "saved": [(each, request.url(f"packages?{each.query}")) for each in saved],

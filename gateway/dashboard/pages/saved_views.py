@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from typing import Final
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
 from gateway.dashboard.package_groups import _
-from gateway.dashboard.pages.packages import PERMISSION, chosen_of, owner_of
+from gateway.dashboard.pages.packages import PERMISSION, cleaned, owner_of
 from gateway.errors import Conflict, InvalidInput, NotFound, Problem
 from gateway.model.ids import new_id
 from gateway.runtime import Gateway
-from gateway.sdk.page_request import PageRequest, Query
+from gateway.sdk.page_request import PageRequest
 from gateway.sdk.pages import Action, Page, SeeOther, Template, Undo
 from gateway.storage.stores.saved_views import SavedView
 
@@ -56,13 +56,13 @@ class SavedViews:
     async def ask_new(self, request: PageRequest) -> Template:
         """Ask for a name for the list that the address describes."""
         query = request.given.get("query") or urlencode(request.query.pairs())
-        return Template("view_new.html", {"query": _cleaned(query), "most": LONGEST_NAME})
+        return Template("view_new.html", {"query": cleaned(query), "most": LONGEST_NAME})
 
     async def save(self, request: PageRequest) -> SeeOther:
         """Save a view, and show it."""
         form, owner = await request.form(), owner_of(request)
         view = SavedView(
-            new_id("view", request.now), form.get("name").strip(), _cleaned(form.get("query"))
+            new_id("view", request.now), form.get("name").strip(), cleaned(form.get("query"))
         )
         async with self._database.begin() as connection:
             _check_name(view, await self._store.of(connection, owner))
@@ -97,11 +97,6 @@ class SavedViews:
         undo = Undo("views/new", request.text("Undo"), {"name": view.name, "query": view.query})
         toast = request.text("{name} is deleted", name=view.name)
         return SeeOther(f"packages?{view.query}", toast=toast, undo=undo)
-
-
-def _cleaned(query: str) -> str:
-    """Return the address of a list with nothing in it that the list doesn't know."""
-    return urlencode(chosen_of(Query(parse_qsl(query[:2000]))).query())
 
 
 def _check_name(view: SavedView, views: Sequence[SavedView]) -> None:
