@@ -39,6 +39,8 @@ LEAST_FREE_BYTES: Final = 1 << 30
 _SECONDS: Final = 5.0
 _MOST_ITEMS: Final = 50
 _MOST_COUNTED: Final = 999
+# Endpoints whose backlog is counted: a statement each.
+_MOST_DETAILED: Final = 10
 
 _log = logging.getLogger(__name__)
 
@@ -111,12 +113,19 @@ class Attention:
     async def _endpoints(self, caller: Caller) -> Sequence[AttentionItem]:
         async with self._database.read() as connection:
             found = await self._destinations.list(connection, caller)
+            now = self._clock.now()
+            failing = [
+                each
+                for each in found
+                if each.state == "active"
+                and each.failing_since is not None
+                and now - each.failing_since >= FAILING_FOR
+            ]
             waiting = {
                 each.id: await self._deliveries.backlog(connection, each.id, most=_MOST_COUNTED)
-                for each in [each for each in found if each.failing_since is not None][:_MOST_ITEMS]
-                if each.state == "active"
+                for each in failing[:_MOST_DETAILED]
             }
-        now, sinks = self._clock.now(), self._hooks.sinks()
+        sinks = self._hooks.sinks()
         items = []
         for each in found:
             sink = sinks.get(each.sink)
