@@ -64,7 +64,8 @@ class ImportService:
             await asyncio.to_thread(importlib.import_module, "gateway_csv.checking")
             from gateway_csv.importer import Importer
 
-            self._importer = Importer(self._gateway, self._settings, self.threads)
+            if self._importer is None:  # another upload may have made it meanwhile
+                self._importer = Importer(self._gateway, self._settings, self.threads)
         return self._importer
 
     async def run(self, file: BinaryIO, job: Job) -> Report:

@@ -9,7 +9,6 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 from sqlalchemy import delete, func, insert, select, update
-from sqlalchemy.dialects import sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.plugin import (
@@ -105,16 +104,9 @@ class ImportStore:
             "updated_at_ms": to_epoch_ms(now),
         }
         async with self._gateway.database.begin() as connection:
-            await connection.execute(self._insert(imports).on_conflict_do_nothing(), [values])
+            await insert_unless_known(connection, imports, tuple(values), [tuple(values.values())])
             await self.note_change(connection, key)
         return key
-
-    def _insert(self, table: Any) -> Any:
-        if self._gateway.database.dialect == "sqlite":
-            return sqlite.insert(table)
-        from sqlalchemy.dialects import postgresql  # where there is PostgreSQL
-
-        return postgresql.insert(table)
 
     def _sealed(self, import_id: str, value: msgspec.Struct) -> bytes:
         return self._gateway.sealer.seal(

@@ -220,10 +220,11 @@ class Reminders:
         if len(listed) > _MOST_OPENED:
             return {}
         missing = [each for each in listed if self._opened.get(each, (None,))[0] != listed[each]]
-        for row in await connection.execute(select(rx_jobs).where(rx_jobs.c.id.in_(missing))):
-            job = self._store.job(row)
-            found_words = frozenset(_words_of(each.code) for each in job.content.reasons)
-            self._opened[job.id] = (job.version, job.site, found_words)
+        if missing:
+            for row in await connection.execute(select(rx_jobs).where(rx_jobs.c.id.in_(missing))):
+                job = self._store.job(row)
+                found_words = frozenset(_words_of(each.code) for each in job.content.reasons)
+                self._opened[job.id] = (job.version, job.site, found_words)
         by_site: dict[str | None, Counter[str]] = {}
         for job_id in listed:
             if job_id in self._opened:
