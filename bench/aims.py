@@ -117,7 +117,9 @@ def beside_base(
     sides.append(measured(base, part.name, options))
     ours = {name: found for name, (found, _) in figures_of(_plain(tables)).items()}
     return tables, [
-        each.judged(ours, median(side[each.figure][0] for side in sides)) for each in wanted
+        each.judged(ours, median(side[each.figure][0] for side in sides))
+        for each in wanted  # without PostgreSQL or Redis a figure of either is missing
+        if all(each.figure in side for side in sides) and any(name in ours for name in each.ours)
     ]
 
 
