@@ -9,7 +9,6 @@ import ipaddress
 import logging
 import math
 from functools import lru_cache
-from math import floor
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from gateway.clock import Clock
@@ -163,7 +162,7 @@ class LocalWindow:
         elif was is not None and was.window == window - 1:
             before = was.taken
         left = (window + 1) * seconds - now
-        if floor(before * left / seconds) + taken + cost > limit:
+        if math.floor(before * left / seconds) + taken + cost > limit:
             # After this time the previous window weighs one less, or the next window begins.
             return now + (left % (seconds / before) if before else left)
         self._counters[name] = _Counter(window, taken + cost, before, seconds)

@@ -12,7 +12,7 @@ _COLUMNS: Final = ("since", "kind", "site", "text", "command")
 
 
 def said(detail: AttentionDetail) -> str:
-    """Return a field of an item for output, times in ISO 8601."""
+    """Return a detail of an item for output, times in ISO 8601."""
     values = {
         name: timestamp(value) if isinstance(value, datetime) else value
         for name, value in detail.values.items()

@@ -256,13 +256,10 @@ class Lane:
         usable_until = claimed.read_at + claimed.lease_seconds - self._longest_attempt_seconds
         self._queue.extend(_Queued(each, usable_until) for each in claimed.deliveries)
 
-    def _age(self) -> float:
-        """Return how long ago the destination was read, while deliveries are queued (seconds)."""
-        return self._clock.monotonic_seconds() - self._read_at if self._queue else 0.0
-
     def _is_old(self) -> bool:
-        """Say whether the destination should be read again, before it is stale."""
-        return self._age() > _REFRESH_SECONDS
+        """Return whether the destination should be read again, before what was read is stale."""
+        age = self._clock.monotonic_seconds() - self._read_at
+        return bool(self._queue) and age > _REFRESH_SECONDS
 
     def _is_stale(self) -> bool:
         """Return whether the destination must be read again before the next attempt."""

@@ -3,9 +3,8 @@
 Claims and urgent outcomes are flushed at once. Other outcomes linger up to 50 ms while there is
 much to do: fewer flushes take more of them. Successes, which nothing waits for, always linger, and
 after a moment ride in the next commit: at 50 deliveries a second they need none of their own. An
-outcome exists in memory only
-(lost, its delivery would be sent again), so a flush that carries any is repeated while the
-database is out of reach.
+outcome exists in memory only (lost, its delivery would be sent again), so a flush that carries any
+is repeated while the database is out of reach.
 """
 
 import asyncio
@@ -113,7 +112,10 @@ class OutcomeBuffer(Generic[Item, Answer]):
             self._draining -= 1
 
     def _may_linger(self, item: Item) -> bool:
-        """Return whether ``item`` is calm or a flush just ended, and no flush is about to start."""
+        """Return whether ``item`` is calm or a flush just ended, and no flush is about to start.
+
+        Sets until when calm items linger at most, and from when they may ride.
+        """
         if self._draining or self._batcher.waiting:
             return False
         now = asyncio.get_running_loop().time()

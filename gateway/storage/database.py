@@ -166,7 +166,7 @@ class Database:
         """Read a few rows by their key at once, in the event loop's own thread.
 
         Returns ``None`` on PostgreSQL, and while SQLite's file is locked. It takes some 20 µs, a
-        hop to another thread 250 µs. Use it for look-ups by a unique index only.
+        hop to another thread 250 µs. Use it where an index finds few rows.
         """
         if self.path is None:
             return None

@@ -101,7 +101,7 @@ def keys_of(
     statuses only the packages that it names are returned. They are found in indexes, and the rows
     of all others are not read.
     """
-    return _keys(_scope(caller), tuple(lists), named_in)
+    return _keys(scope_of(caller), tuple(lists), named_in)
 
 
 async def count(
@@ -116,7 +116,7 @@ async def counts(
     connection: AsyncConnection, caller: Caller, lists: Sequence[tuple[PackageFilter, int]]
 ) -> list[Counted]:
     """Return how many packages each of ``lists`` names, counting to its number."""
-    found = await connection.execute(_counting(_scope(caller), tuple(lists)))
+    found = await connection.execute(_counting(scope_of(caller), tuple(lists)))
     return [
         Counted(min(number, most), number > most)
         for number, (_, most) in zip(found.one(), lists, strict=True)
@@ -135,7 +135,7 @@ async def count_since(
     connection: AsyncConnection, caller: Caller, wanted: PackageFilter, most: int = MOST_OF_A_LIST
 ) -> Since:
     """Return how many packages ``wanted`` names, and since when the first has its status."""
-    rows = (await connection.execute(_counting_since(_scope(caller), wanted, most))).all()
+    rows = (await connection.execute(_counting_since(scope_of(caller), wanted, most))).all()
     by_status = {status: int(number) for status, number, _first_ms in rows}
     number = sum(by_status.values())
     first_ms = min((int(each[2]) for each in rows), default=None)
@@ -148,9 +148,9 @@ async def count_since(
 
 async def counts_of_day(connection: AsyncConnection, caller: Caller, day: Day) -> DayCounts:
     """Return a day's packages by status, and how many were delivered in each of its hours."""
-    found = await connection.execute(_counting_day(_scope(caller), day))
+    found = await connection.execute(_counting_day(scope_of(caller), day))
     by_status = {status: int(number) for status, number in found}
-    hours = await connection.execute(_counting_hours(_scope(caller), day))
+    hours = await connection.execute(_counting_hours(scope_of(caller), day))
     by_hour = {int(each): int(number) for each, number in hours}
     start, end = to_epoch_ms(day.starts_at), to_epoch_ms(day.ends_at)
     return DayCounts(
@@ -168,7 +168,7 @@ async def deliveries_by_hour(
     It is counted from the index of finished packages, erased ones too, up to ``MOST_OF_A_DAY``
     for each day.
     """
-    found = await connection.execute(_counting_deliveries(_scope(caller), days))
+    found = await connection.execute(_counting_deliveries(scope_of(caller), days))
     by_hour = {(place, int(hour)): int(number) for place, hour, number in found}
     return [
         [by_hour.get((place, hour), 0) for hour, _at in enumerate(day.hours())]
@@ -180,11 +180,11 @@ async def drivers_of_day(
     connection: AsyncConnection, caller: Caller, day: Day, most: int = 50
 ) -> list[str]:
     """Return the drivers of a day's packages, in alphabetical order."""
-    found = await connection.execute(_drivers(_scope(caller), day, most))
+    found = await connection.execute(_drivers(scope_of(caller), day, most))
     return list(found.scalars())
 
 
-def _scope(caller: Caller) -> Caller:
+def scope_of(caller: Caller) -> Caller:
     """Return what a list depends on of its caller."""
     return Caller(caller.account_id, caller.mode, "", caller.sites)
 

@@ -46,7 +46,7 @@ from gateway.storage.stores.clear_columns import (
     clear_values,
     set_clear_values,
 )
-from gateway.storage.stores.package_lists import PackageFilter, keys_of, listed
+from gateway.storage.stores.package_lists import PackageFilter, keys_of, listed, scope_of
 from gateway.storage.tenancy import visible_to
 from gateway.storage.transaction import Transaction
 
@@ -416,7 +416,7 @@ class PackageStore:
         """
         found: dict[str, list[str]] = {}
         if values:
-            own = Caller(caller.account_id, caller.mode, "", caller.sites)
+            own = scope_of(caller)
             indexes = {each: self.index(each, own.account_id, values[each]) for each in values}
             rows = await connection.execute(_hitting(own, tuple(values), limit), indexes)
             for field, package_id in rows:

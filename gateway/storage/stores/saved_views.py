@@ -33,7 +33,7 @@ class SavedView(NamedTuple):
 
 
 class SavedViewStore:
-    """Reads and writes saved views; the name is sealed, for it may name a patient."""
+    """Reads and writes saved views; name and address are sealed: the name may be a patient's."""
 
     def __init__(self, sealer: Sealer) -> None:
         self._sealer = sealer
