@@ -1,11 +1,11 @@
 """Routes that are answered without Litestar's machinery, where their handler needs none of it.
 
 Litestar finds the route, builds a request, extracts and converts parameters, resolves dependencies
-and wraps the answer, an eighth of the event loop's time for an order. A handler that takes no more than its
-raw body, the caller, objects of its plugin (:func:`gateway.sdk.http.provided`) and text headers
-without constraints is called directly, after the same authentication and with the same answers to
-errors. Any other route, and any other spelling of an address, goes to Litestar; an answer that
-isn't plain JSON is sent by Litestar too.
+and wraps the answer, an eighth of the event loop's time for an order. A handler that takes no more
+than its raw body, the caller, objects of its plugin (:func:`gateway.sdk.http.provided`) and text
+headers without constraints is called directly, after the same authentication and with the same
+answers to errors. Any other route, and any other spelling of an address, goes to Litestar; an
+answer that isn't plain JSON is sent by Litestar too.
 """
 
 import re

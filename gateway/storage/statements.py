@@ -1,8 +1,9 @@
 """The hot statements on one page, beside the schema (:mod:`gateway.storage.schema`).
 
-They run for each order (look up its key, store it, claim and settle its deliveries) or for each page
-(its session). Everything else is SQLAlchemy Core, in the stores. A test prepares each statement on both databases and checks that
-its plan uses an index, so that these texts and the schema agree.
+They run for each order (look up its key, store it, claim and settle its deliveries) or for each
+page (its session). Everything else is SQLAlchemy Core, in the stores. A test prepares each
+statement on both databases and checks that its plan uses an index, so that these texts and the
+schema agree.
 """
 
 from typing import Final
