@@ -26,7 +26,7 @@ class Days:
         """Return a day of the caller's site, by default today.
 
         For a caller of several sites it is the day of the account's first site. Raises
-        ``InvalidInput`` for a day outside of the years 2000 to 2200.
+        ``InvalidInput`` for a day outside of the years 2000 to 2100.
         """
         if on is not None and on.year not in YEARS:
             problem = Problem(f"expected a day of the years {YEARS[0]} to {YEARS[-1]}", field="on")

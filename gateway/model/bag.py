@@ -17,6 +17,7 @@ from gateway.model.fields import (
     COPAY_LIMIT,
     SUSPECT,
     copay_problem,
+    day_problem,
     has_two_places,
     two_places,
 )
@@ -197,10 +198,9 @@ def _problems_of(each: Prescription, at: str) -> list[Problem]:
     if each.fill_number is not None and not 0 <= each.fill_number <= MAX_FILL_NUMBER:
         text = f"fill_number must be between 0 and {MAX_FILL_NUMBER}"
         problems.append(Problem(text, field=f"{at}.fill_number"))
-    if each.copay_amount is not None:
-        problem = copay_problem(each.copay_amount, f"{at}.copay_amount")
-        problems += [] if problem is None else [problem]
-    return problems
+    day = day_problem(each.filled_on, f"{at}.filled_on")
+    copay = copay_problem(each.copay_amount, f"{at}.copay_amount")
+    return [*problems, *filter(None, (day, copay))]
 
 
 def _tidied(each: Prescription) -> Prescription:

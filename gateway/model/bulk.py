@@ -6,6 +6,7 @@ from typing import Final, Literal
 import msgspec
 
 from gateway.errors import InvalidInput, Problem
+from gateway.model.fields import day_problem
 from gateway.model.package import AMENDABLE, DeliveryUpdate, Status, destined_status
 
 BulkAction = Literal["ready", "assign", "reschedule", "cancel"]
@@ -62,6 +63,7 @@ def check_bulk(change: BulkChange) -> None:
         faults.append(Problem("driver_id is required", field="driver_id"))
     if change.action == "reschedule" and change.delivery_date is None:
         faults.append(Problem("delivery_date is required", field="delivery_date"))
+    faults.extend(filter(None, (day_problem(change.delivery_date, "delivery_date"),)))
     if faults:
         raise InvalidInput(_FAULTY, faults)
 

@@ -5,9 +5,10 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
-YEARS: Final = range(2000, 2201)
-"""The years of the days that a person can ask for. The first and the last days of the calendar have
-no beginning or end in UTC."""
+YEARS: Final = range(2000, 2101)
+"""The years of the days that an order can have or a person can ask for. A year outside is a slip of
+the sender (0206, 20206); the first and the last days of the calendar have no beginning or end in
+UTC."""
 
 _HOUR = timedelta(hours=1)
 

@@ -1,10 +1,12 @@
-"""Rules for text and money in all parts of an order."""
+"""Rules for text, money and days in all parts of an order."""
 
 import re
+from datetime import date
 from decimal import Decimal
 from typing import Final
 
 from gateway.errors import Problem
+from gateway.model.day import YEARS
 
 COPAY_LIMIT: Final = Decimal(10000)
 _CENT: Final = Decimal("0.01")
@@ -27,10 +29,20 @@ def has_two_places(amount: Decimal) -> bool:
     return amount.same_quantum(_CENT) and not amount.is_signed()
 
 
-def copay_problem(amount: Decimal, field: str) -> Problem | None:
-    """Return the problem of ``amount`` as a copay in ``field``, if any."""
+def copay_problem(amount: Decimal | None, field: str) -> Problem | None:
+    """Return the problem of ``amount`` as a copay in ``field``, if there is one."""
+    if amount is None:
+        return None
     if not amount.is_finite() or not 0 <= amount <= COPAY_LIMIT:
         return Problem(f"{field} must be between 0 and {COPAY_LIMIT}", field=field)
     if amount != round(amount, 2):
         return Problem(f"{field} must have at most two decimal places", field=field)
+    return None
+
+
+def day_problem(day: date | None, field: str) -> Problem | None:
+    """Return the problem of ``day`` (or of a moment) in ``field``, if there is one."""
+    if day is not None and day.year not in YEARS:
+        text = f"{field} must lie between the years {YEARS[0]} and {YEARS[-1]}"
+        return Problem(text, field=field)
     return None

@@ -21,6 +21,7 @@ from gateway.model.fields import (
     LINE_BREAK,
     SUSPECT,
     copay_problem,
+    day_problem,
     has_two_places,
     two_places,
 )
@@ -126,8 +127,9 @@ def check(order: Order, country: str) -> Review:
             errors.append(Problem(f"{name} is required", field=name))
     if order.priority not in PRIORITIES:
         errors.append(Problem(f"priority must be one of {', '.join(PRIORITIES)}", field="priority"))
-    if (amount := order.copay_amount) is not None:
-        errors.extend(filter(None, (copay_problem(amount, "copay_amount"),)))
+    copay = copay_problem(order.copay_amount, "copay_amount")
+    day = day_problem(order.delivery_date, "delivery_date")
+    errors.extend(filter(None, (copay, day)))
     if order.prescriptions:
         order = _with_bag(order, errors)
     if order.metadata:

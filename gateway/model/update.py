@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from gateway.errors import InvalidInput, Problem
-from gateway.model.fields import CONTROL_CHARACTERS, COPAY_LIMIT, two_places
+from gateway.model.fields import CONTROL_CHARACTERS, COPAY_LIMIT, day_problem, two_places
 from gateway.model.package import (
     EVENT_FOR,
     FAILURE_REASONS,
@@ -18,8 +18,6 @@ from gateway.model.package import (
 )
 
 COPAY_METHODS: Final = ("cash", "card", "check", "online", "on_account", "waived")
-# Near the ends of the calendar a change of time zone is an error.
-_YEARS: Final = range(2000, 2100)
 _MAX_CHARACTERS: Final[Mapping[str, int]] = {
     "driver_id": 100,
     "notes": 2000,
@@ -110,8 +108,8 @@ def _wrong_moments(update: DeliveryUpdate) -> Iterator[Problem]:
         if moment.tzinfo is None:
             text = f"{name} must say its time zone, as in 2026-04-19T18:42:10Z"
             yield Problem(text, field=name)
-        elif moment.year not in _YEARS:
-            yield Problem(f"{name} must lie between the years 2000 and 2099", field=name)
+        elif (problem := day_problem(moment, name)) is not None:
+            yield problem
 
 
 def facts_of(update: DeliveryUpdate, status: Status, occurred_at: datetime) -> dict[str, Any]:

@@ -69,7 +69,7 @@ async def test_a_day_that_no_one_can_mean_is_refused(running, on):
 
     assert (answer.status_code, answer.json()["error"]) == (400, "There is no such day.")
     assert answer.json()["details"] == [
-        {"message": "expected a day of the years 2000 to 2200", "field": "on"}
+        {"message": "expected a day of the years 2000 to 2100", "field": "on"}
     ]
 
 

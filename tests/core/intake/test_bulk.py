@@ -91,6 +91,7 @@ async def test_a_new_day_changes_the_order_in_the_pharmacy_and_is_reported_on_th
         (change("ready", *(f"pkg_{each}" for each in range(101))), "package_ids"),
         (change("assign", "pkg_1"), "driver_id"),
         (change("reschedule", "pkg_1"), "delivery_date"),
+        (change("reschedule", "pkg_1", delivery_date=date(206, 4, 20)), "delivery_date"),
     ],
 )
 async def test_a_change_that_lacks_what_it_needs_is_refused(gateway, wanted, field):

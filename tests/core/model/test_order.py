@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import Problem
+from gateway.model.bag import Prescription
 from gateway.model.order import MAX_METADATA_ENTRIES, Order, check
 
 GOOD = Order(
@@ -176,6 +177,29 @@ def test_a_copay_outside_of_its_range_is_refused(amount):
 @pytest.mark.parametrize("amount", ["0.001", "12.345", "9999.999", "1E-30", "1E-999999"])
 def test_a_copay_with_more_than_two_places_is_refused(amount):
     assert errors_of(copay_amount=Decimal(amount)) == (COPAY_PLACES,)
+
+
+@pytest.mark.parametrize(
+    "day", [date(1, 1, 1), date(206, 4, 20), date(1999, 12, 31), date(2101, 1, 1), date.max]
+)
+def test_a_day_out_of_this_century_is_refused(day):
+    between = "must lie between the years 2000 and 2100"
+    bag = (Prescription(rx_number="RX-1", filled_on=day),)
+
+    assert errors_of(delivery_date=day) == (
+        Problem(f"delivery_date {between}", field="delivery_date"),
+    )
+    assert errors_of(rx_number=None, copay_amount=None, prescriptions=bag) == (
+        Problem(
+            f"prescriptions[0].filled_on {between}",
+            field="prescriptions[0].filled_on",
+        ),
+    )
+
+
+@pytest.mark.parametrize("day", [date(2000, 1, 1), date(2100, 12, 31)])
+def test_the_first_and_the_last_day_of_this_century_pass(day):
+    assert errors_of(delivery_date=day) == ()
 
 
 def test_fifty_entries_of_metadata_pass_and_one_more_does_not():

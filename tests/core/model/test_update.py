@@ -155,7 +155,7 @@ def test_a_proof_without_a_time_zone_is_refused():
     [
         datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14))),
         datetime(1999, 12, 31, 23, 59, 59, tzinfo=UTC),
-        datetime(2100, 1, 1, tzinfo=UTC),
+        datetime(2101, 1, 1, tzinfo=UTC),
         datetime(9999, 12, 31, 23, tzinfo=timezone(timedelta(hours=-12))),
     ],
 )
@@ -163,7 +163,7 @@ def test_a_moment_out_of_this_century_is_refused(moment):
     for changes in ({"occurred_at": moment}, {"proof": Proof(captured_at=moment)}):
         (fault,) = faults_of(**changes)
 
-        assert fault.message == f"{fault.field} must lie between the years 2000 and 2099"
+        assert fault.message == f"{fault.field} must lie between the years 2000 and 2100"
         assert fault.field in {"occurred_at", "proof.captured_at"}
 
 
