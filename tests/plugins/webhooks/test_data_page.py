@@ -34,6 +34,16 @@ async def test_nothing_to_look_at_yet_says_how_to_get_it(open_api):
     assert "No event yet" in words_of(page)
 
 
+async def test_an_amount_is_previewed_with_its_cents_as_it_is_sent(open_api):
+    async with open_api() as api:
+        added = await api.add("https://hooks.northline.example/x", events=["package.created"])
+        await api.order(copay_amount=12.50)
+        page = await (await api.harness.sign_in()).get(f"/dashboard/endpoints/{added['id']}/data")
+
+    assert page.status_code == 200
+    assert '"copay_amount": 12.5' in preview_of(page)
+
+
 async def test_what_is_chosen_is_previewed_then_saved_then_sent(open_api, receiver):
     async with open_api() as api:
         added = await api.add(receiver.url, format="standard", events=["package.created"])

@@ -1,6 +1,5 @@
 """The page for an endpoint's filters and sent fields, with a preview."""
 
-import json
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
@@ -14,6 +13,7 @@ from gateway.plugin import (
     PageRequest,
     SeeOther,
     Template,
+    encode,
     matches,
 )
 from gateway_webhooks.disclosure import unfit_field
@@ -28,6 +28,7 @@ from gateway_webhooks.pages.data_form import (
     rows_of,
 )
 from gateway_webhooks.pages.endpoint_page import title_of
+from gateway_webhooks.pages.inspector import pretty
 from gateway_webhooks.pages.words import group_names, routing_names
 from gateway_webhooks.schema import EndpointChange, PreviewIn, PreviewOut
 
@@ -137,7 +138,7 @@ class DataPages:
         offered = [each for each in events if each.id == event_id]
         offered += [each for each in events if each.id != event_id][: _MOST_OFFERED - 1]
         offered.sort(key=lambda each: each.id, reverse=True)
-        body = "" if shown is None else json.dumps(shown.body, indent=2, ensure_ascii=False)
+        body = "" if shown is None else pretty(encode(shown.body))
         taker = await self._name_of(request, None if shown is None else shown.only_to)
         named = [
             (each.id, f"{each.type} · {request.formats.moment(each.occurred_at)}")
