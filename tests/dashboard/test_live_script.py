@@ -221,3 +221,67 @@ async def test_the_focus_stays_on_the_view_that_was_chosen_by_keyboard(sign_in_a
     await until(page, "!document.querySelector('#all').matches('[aria-busy]')")
 
     assert (await page.evaluate("document.activeElement.textContent")).startswith("Failed")
+
+
+async def test_the_focus_stays_at_the_part_whose_button_is_gone(running, sign_in_as):
+    key = await running.issue_key()
+    order = {"patient_name": "Ana Silva", "patient_address": "1 Lake Rd", "site": "lakeside"}
+    await running.post("/api/webhook/orders", key, {"orders": [order]})
+    visit = await sign_in_as("owner")
+    page = await visit.open("/dashboard/packages")
+    await page.locator("[data-list] button.peek").first.focus()
+
+    await page.keyboard.press("Enter")
+    await page.locator("[data-list] .c-eye .tag").first.wait_for()
+    await until(page, "!document.querySelector('[aria-busy]')")
+
+    assert await page.evaluate("document.activeElement.matches('tr[data-id]')")
+    await page.keyboard.press("Tab")
+    assert await page.evaluate("document.activeElement.closest('section.list') !== null")
+
+
+IN_ITS_ROW = """(() => {
+  const tab = document.querySelector(".tabs [aria-current]");
+  const [own, row] = [tab, tab.parentElement].map((each) => each.getBoundingClientRect());
+  return own.left >= row.left && own.right <= row.right;
+})()"""
+
+
+async def test_the_shown_view_is_scrolled_into_its_row(sign_in_as):
+    visit = await sign_in_as("owner", width=320, height=844, touch=True)
+    page = await visit.open("/dashboard/queue?state=completed")
+    at_first = await page.evaluate(IN_ITS_ROW)
+
+    last = page.locator("#tabs a").last
+    await last.tap()
+    await until(page, f"!location.search.includes('completed') && {IN_ITS_ROW}")
+
+    assert at_first
+    assert await last.get_attribute("aria-current")
+
+
+async def test_a_menu_closes_when_the_focus_leaves_it_and_escape_returns_it(sign_in_as):
+    visit = await sign_in_as("owner")
+    page = await visit.open("/dashboard/packages")
+    of_menu = "document.activeElement.closest('#f-status') !== null"
+    button = page.locator("[popovertarget=f-status]")
+
+    await page.keyboard.press("f")
+    assert await page.evaluate(of_menu)
+    for _ in range(20):
+        await page.keyboard.press("Tab")
+        if not await page.evaluate(of_menu):
+            break
+    assert await page.locator("#f-status:popover-open").count() == 0
+    assert await page.evaluate("document.activeElement.popoverTargetElement?.id") == "f-day"
+
+    await button.focus()
+    await page.keyboard.press("Enter")
+    await page.keyboard.press("Shift+Tab")
+    assert await page.evaluate("document.activeElement.popoverTargetElement?.id") == "f-status"
+    assert await page.locator("#f-status:popover-open").count() == 1
+    await page.keyboard.press("Tab")
+    assert await page.evaluate(of_menu)
+    await page.keyboard.press("Escape")
+    assert await page.locator("#f-status:popover-open").count() == 0
+    assert await page.evaluate("document.activeElement.popoverTargetElement?.id") == "f-status"

@@ -47,7 +47,6 @@ function put(text, names, isNews = false) {
   const parsed = new DOMParser().parseFromString(text, "text/html");
   const found = names.map((name) => [byId(name), parsed.getElementById(name)]);
   if (found.some(([old, fresh]) => !old || !fresh)) return false;
-  const focused = document.activeElement?.id;
   for (const [old, fresh] of found) {
     const mine = document.adoptNode(fresh);
     const back = isNews ? keep(old, mine) : stay(old, mine);
@@ -56,10 +55,19 @@ function put(text, names, isNews = false) {
     if (pending.get(mine.id) > 1) mine.setAttribute("aria-busy", "true");
     ready(mine);
     back();
+    if (!isNews) showTab(mine);
     rescan(mine);
   }
-  if (focused && document.activeElement === document.body) byId(focused)?.focus();
   return true;
+}
+
+// A row of tabs that is longer than the page begins at the one that is shown.
+function showTab(part) {
+  for (const row of [part, ...all(".tabs", part)].filter((each) => each.matches(".tabs"))) {
+    const tab = row.querySelector("[aria-current]")?.getBoundingClientRect();
+    const { left, width } = row.getBoundingClientRect();
+    if (tab) row.scrollBy({ left: tab.left - left - (width - tab.width) / 2, behavior: "instant" });
+  }
 }
 
 // What was checked or typed in a region while its answer was on its way: newer than the answer.
@@ -104,15 +112,20 @@ function isChanged(each) {
   return each.type === "checkbox" || each.type === "radio" ? each.checked !== each.defaultChecked : each.value !== each.defaultValue;
 }
 
-/** Stay at the row of J and K, and answer what puts the focus back where it was. */
+/** Stay at the row of J and K, and answer what puts the focus back: where it was, or on the new part. */
 function stay(old, fresh) {
   if (old.classList.contains("cursor")) fresh.classList.add("cursor");
   const row = old.querySelector(".cursor[data-id]")?.dataset.id;
   if (row) fresh.querySelector(`[data-id="${CSS.escape(row)}"]`)?.classList.add("cursor");
   const at = document.activeElement;
-  const twin = old !== at && old.contains(at) && twinOf(at, old, fresh);
+  const isInside = old.contains(at);
+  const twin = isInside && old !== at && twinOf(at, old, fresh);
+  const isLost = () => isInside && document.activeElement === document.body;
   return () => {
-    if (twin && document.activeElement === document.body) twin.focus({ preventScroll: true });
+    if (twin && isLost()) twin.focus({ preventScroll: true });
+    if (!isLost()) return;
+    if (!fresh.hasAttribute("tabindex")) fresh.tabIndex = -1;
+    fresh.focus({ preventScroll: true });
   };
 }
 
@@ -315,6 +328,13 @@ async function copy(button) {
   }
 }
 
+// A menu that the focus has left closes; Escape is the browser's, and returns it to the button.
+
+addEventListener("focusin", ({ target }) => {
+  const left = all(":popover-open").filter((each) => !each.contains(target) && target.popoverTargetElement !== each);
+  left.forEach((each) => each.hidePopover());
+});
+
 // Boxes: how many are checked, all of them, and what can be done with them.
 
 function count(within) {
@@ -508,6 +528,7 @@ function refill(draft) {
 
 if (document.body.dataset.draft) refill(JSON.parse(document.body.dataset.draft));
 ready(document.body);
+showTab(document.body);
 addEventListener("swapped", (event) => ready(event.target));
 all("[data-toast]").forEach(fade);
 
