@@ -1,6 +1,7 @@
 """``gateway deliveries …``: list, show, resend and recover deliveries."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 import click
@@ -18,7 +19,15 @@ from gateway.sdk.cli import Session, command, reveal_option
 if TYPE_CHECKING:
     from gateway.runtime import Gateway
 
-_COLUMNS: Final = ("id", "state", "event", "endpoint_id", "attempt_count", "next_attempt_at")
+_COLUMNS: Final = (
+    "id",
+    "state",
+    "event",
+    "endpoint_id",
+    "attempt_count",
+    "next_attempt_at",
+    "reason",
+)
 
 
 @command("list")
@@ -40,7 +49,8 @@ async def list_deliveries(
     caller = caller_of(session, account, test_data=test_data, site=site)
     async with session.gateway() as gateway, gateway.database.read() as connection:
         found = await gateway.delivery_log.page(connection, caller, limit=limit, state=state)
-    session.table(_COLUMNS, [_row(delivery) for delivery in found])
+    now = gateway.clock.now()
+    session.table(_COLUMNS, [_row(delivery, now) for delivery in found])
 
 
 @command("show")
@@ -58,7 +68,7 @@ async def show(
         await gateway.audit.note([entry])
     session.record(
         {
-            **_row(delivery),
+            **_row(delivery, gateway.clock.now()),
             "explanation": explanation(delivery.reason),
             "attempts": [_attempt_row(attempt, caller) for attempt in attempts],
         }
@@ -87,7 +97,7 @@ async def resend(session: Session, *, delivery_id: str, account: str, test_data:
             entry = AuditEntry.by(caller, "change", "delivery.resent", delivery_id)
             await gateway.audit.record(connection, [entry], now)
         after, _ = await _found(gateway, caller, delivery_id)
-    session.record(_row(after))
+    session.record(_row(after, now))
     if destination.state != "active":
         session.say(
             f"Its endpoint is {destination.state}: it goes out once the endpoint is enabled."
@@ -107,7 +117,10 @@ async def _found(
         return delivery, await gateway.delivery_log.attempts_of(connection, delivery)
 
 
-def _row(delivery: Delivery) -> Mapping[str, Any]:
+def _row(delivery: Delivery, now: datetime) -> Mapping[str, Any]:
+    due_at = delivery.due_at
+    if delivery.reason is not None and due_at is not None and due_at <= now:
+        due_at = None  # it waits for its endpoint, as the reason says
     return {
         "id": delivery.id,
         "endpoint_id": delivery.destination_id,
@@ -117,7 +130,7 @@ def _row(delivery: Delivery) -> Mapping[str, Any]:
         "state": delivery.state,
         "reason": delivery.reason,
         "attempt_count": delivery.attempts,
-        "next_attempt_at": timestamp(delivery.due_at),
+        "next_attempt_at": timestamp(due_at),
         "created_at": timestamp(delivery.created_at),
         "finished_at": timestamp(delivery.finished_at),
     }

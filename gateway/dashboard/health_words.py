@@ -174,4 +174,6 @@ def _written(request: PageRequest, value: object) -> object:
         return request.formats.time(value)
     if isinstance(value, timedelta):
         return request.formats.duration(value.total_seconds())
+    if isinstance(value, float):
+        return request.formats.number(value, 1)
     return request.formats.number(value) if isinstance(value, int) else value

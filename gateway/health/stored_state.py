@@ -90,7 +90,7 @@ def disk(settings: Settings) -> Line:
     except OSError as error:
         reason = reason_of(error)
         return red("disk", "gateway check", "{path}: {reason}", path=nearest, reason=reason)
-    free = f"{free_bytes / (1 << 30):.1f}"
+    free = round(free_bytes / (1 << 30), 1)
     if free_bytes < _LEAST_FREE_BYTES:
         text = "only {gb} GB free at {path}: make room"
         return red("disk", "gateway storage", text, gb=free, path=nearest)
@@ -103,7 +103,7 @@ def reason_of(error: Exception) -> str:
 
 
 def _stored_files(count: int, size_bytes: int) -> Line:
-    mb = f"{size_bytes / (1 << 20):.1f}"
+    mb = round(size_bytes / (1 << 20), 1)
     return green("stored files", "{count} kept, {mb} MB", count=count, mb=mb)
 
 

@@ -19,8 +19,24 @@ def _(text: str) -> str:
 
 NO_UPLOAD: Final = _("no file was uploaded lately")
 LAST_UPLOAD: Final = _(
-    "last upload {at}: {state}, {created} created, {duplicates} known, {rejected} rejected"
+    "last upload {at}: not finished, {created} created, {duplicates} known, {rejected} rejected"
 )
+ENDED_UPLOAD: Final[Mapping[State, str]] = {
+    "done": _("last upload {at}: done, {created} created, {duplicates} known, {rejected} rejected"),
+    "failed": _(
+        "last upload {at}: failed, {created} created, {duplicates} known, {rejected} rejected"
+    ),
+    "stopped": _(
+        "last upload {at}: stopped, {created} created, {duplicates} known, {rejected} rejected"
+    ),
+    "interrupted": _(
+        "last upload {at}: interrupted, {created} created, {duplicates} known, {rejected} rejected"
+    ),
+    "undone": _(
+        "last upload {at}: undone, {created} created, {duplicates} known, {rejected} rejected"
+    ),
+}
+"""The sentence of a state; ``LAST_UPLOAD`` for those that haven't ended."""
 NO_FAILED_FILE: Final = _("no file of the watched folder failed")
 FIELD_WORDS: Final[Mapping[str, str]] = {
     "patient_name": _("patient name"),

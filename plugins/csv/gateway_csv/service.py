@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 from gateway.plugin import Gateway, GatewayError, HealthReport, isoformat
 from gateway_csv.jobs import Hooks, Job, Made, file_counter
-from gateway_csv.page_words import LAST_UPLOAD, NO_UPLOAD
+from gateway_csv.page_words import ENDED_UPLOAD, LAST_UPLOAD, NO_UPLOAD
 from gateway_csv.read.threads import ReadingThreads
 from gateway_csv.report import Report
 from gateway_csv.row_dedup import delete_claims
@@ -94,12 +94,13 @@ class ImportService:
 
     async def last_upload(self) -> HealthReport:
         """Report the result of the latest upload; the sender of a failed one got an error."""
-        found = await self.store.latest()
-        if found is None:
+        latest = await self.store.latest()
+        if latest is None:
             return HealthReport(healthy=True, detail=NO_UPLOAD)
+        state, found = latest
         shown = {name: isoformat(v) if isinstance(v, datetime) else v for name, v in found.items()}
-        detail = LAST_UPLOAD.format(**shown)
-        return HealthReport(healthy=True, detail=detail, message=LAST_UPLOAD, values=found)
+        said = ENDED_UPLOAD.get(state, LAST_UPLOAD)
+        return HealthReport(healthy=True, detail=said.format(**shown), message=said, values=found)
 
     async def tidy(self) -> None:
         """Delete imports at the age in the settings."""

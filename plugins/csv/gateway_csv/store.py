@@ -272,8 +272,8 @@ class ImportStore:
             )
             part += 1
 
-    async def latest(self) -> dict[str, object] | None:
-        """Return when the latest upload was imported, its state and counts."""
+    async def latest(self) -> tuple[State, dict[str, object]] | None:
+        """Return the state of the latest upload, and when it was imported with its counts."""
         query = (
             select(imports)
             .where(
@@ -287,9 +287,8 @@ class ImportStore:
             row = (await connection.execute(query)).first()
         if row is None:
             return None
-        return {
+        return row.state, {
             "at": from_epoch_ms(row.updated_at_ms),
-            "state": row.state,
             "created": row.created,
             "duplicates": row.duplicates,
             "rejected": row.rejected,

@@ -134,7 +134,7 @@ class ShopDirectory:
                     account_id=shop.account,
                     mode=mode,
                     sink=SINK,
-                    name=f"Shopify: {shop.domain}",
+                    name=f"Shopify {shop.domain}",
                     events=EVENTS,
                     settings=msgspec.to_builtins(ShopDestination(shop.domain)),
                     site=shop.site,

@@ -104,9 +104,19 @@ def test_deliveries_are_listed_newest_first(read, run, stock):
     assert rows[0]["next_attempt_at"] == "2026-01-01T00:00:03Z"
     head, line = run("deliveries", "list", "--limit", "1").stdout.splitlines()
     assert head.split("  ")[0] == "id"
-    assert head.endswith("  attempt count  next attempt at")
+    assert head.split()[-4:] == ["next", "attempt", "at", "reason"]
     shown = [rows[0]["id"], "pending", "package.created", endpoint_id, "0", "2026-01-01T00:00:03Z"]
-    assert line.split() == shown
+    assert line.split() == [*shown, "-"]
+
+
+def test_a_delivery_that_its_endpoint_holds_names_no_attempt_that_is_past(read, run, stock):
+    endpoint_id = stock.endpoint()
+    stock.order(site="main")
+    assert run("destinations", "pause", endpoint_id).exit_code == 0
+
+    [row] = read("deliveries", "list")
+    assert (row["state"], row["reason"], row["next_attempt_at"]) == ("pending", "paused", None)
+    assert read("deliveries", "show", row["id"])["next_attempt_at"] is None
 
 
 def test_a_list_can_be_narrowed_down(read, stock):
