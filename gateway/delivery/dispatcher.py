@@ -15,12 +15,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple, cast
 
-import msgspec
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from gateway.clock import Clock, from_epoch_ms, isoformat, to_epoch_ms
 from gateway.delivery.circuit_breaker import BreakerRules
 from gateway.delivery.claim_latency import ClaimLatency
+from gateway.delivery.claims import Claim, Claims
 from gateway.delivery.clock_skew import ClockSkewMonitor
 from gateway.delivery.endpoint_health import (
     NO_CHANGE,
@@ -34,18 +32,17 @@ from gateway.delivery.lane import Lane, Settlement
 from gateway.delivery.outcome_buffer import OutcomeBuffer
 from gateway.delivery.publisher import Publisher
 from gateway.delivery.retry_schedule import RetrySchedule, next_attempt
-from gateway.errors import SealError, StorageError
-from gateway.model.delivery import ClaimedDelivery, Destination, Outcome
+from gateway.model.delivery import ClaimedDelivery, Outcome
 from gateway.model.event import Published
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing
 from gateway.outbound.failures import explanation
 from gateway.sdk.records import Sink
 from gateway.settings import DeliveryTable
+from gateway.storage.batcher import Batcher
 from gateway.storage.database import Database, is_outage
 from gateway.storage.liveness import Liveness
 from gateway.storage.plugin_tables import DueColumn
-from gateway.storage.stores import destinations as destination_store
 from gateway.storage.stores.changes import delivery_changes, note_changes
 from gateway.storage.stores.destinations import DestinationStore
 from gateway.storage.stores.outbox import Outbox, Settled
@@ -56,6 +53,9 @@ _log = logging.getLogger(__name__)
 _ANSWERS: Final = Statement("SELECT 1")
 # A sink names its failures in one word; anything else may hold patient data and is not logged.
 _ERROR_WORD: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
+
+# One a lane.
+_MAX_CLAIMS: Final = 1_000_000
 
 NextDue = Callable[[str, datetime], None]
 """Called with a destination id and the time when its next retry is due."""
@@ -90,11 +90,6 @@ class DispatchRules:
     def lease_seconds(self) -> float:
         """The time after which an unfinished claim becomes due again."""
         return self.timeout_seconds + self.lease_margin_seconds
-
-
-class _Claim(NamedTuple):
-    destination_id: str
-    limit: int
 
 
 _Reply = ClaimedBatch | LaneSignal | None
@@ -153,11 +148,15 @@ class Dispatcher:
         self.tracing: Tracing | None = None
         self.on_next_due: NextDue = lambda _destination_id, _due_at: None
         self._health = HealthTracker(destinations, rules.breaker)
-        self._turns: OutcomeBuffer[_Claim | Settled | ClaimedDelivery, _Reply] = OutcomeBuffer(
+        self._turns: OutcomeBuffer[Claim | Settled | ClaimedDelivery, _Reply] = OutcomeBuffer(
             self._turn,
-            is_outcome=lambda item: not isinstance(item, _Claim),
+            is_outcome=lambda item: not isinstance(item, Claim),
             is_calm=lambda item: isinstance(item, Settled) and item.outcome.delivered,
             observe=self._metrics.batches("ledger"),
+        )
+        self._claims = Claims(database, destinations, outbox, sinks, rules.lease_seconds, clock)
+        self._claim_turns: Batcher[Claim, ClaimedBatch | None] = Batcher(
+            self._claims.together, max_weight=2048, max_waiting=_MAX_CLAIMS
         )
         if database.dialect == "sqlite":
             database.commit_is_due = self._turns.ride
@@ -214,7 +213,11 @@ class Dispatcher:
 
     async def claim(self, destination_id: str, limit: int) -> ClaimedBatch | None:
         """Lease up to ``limit`` due deliveries; ``None`` when the destination takes none now."""
-        reply = await self._turns.submit(_Claim(destination_id, limit))
+        asked = Claim(destination_id, limit)
+        if self._database.dialect == "postgresql":
+            reply: _Reply = await self._claim_turns.submit(asked)
+        else:
+            reply = await self._turns.submit(asked)
         if not isinstance(reply, ClaimedBatch):
             return None
         self.claim_latency.observe(self._clock.monotonic_seconds() - reply.read_at)
@@ -269,7 +272,7 @@ class Dispatcher:
         await self._turns.drained()
 
     async def _turn(
-        self, items: Sequence[_Claim | Settled | ClaimedDelivery]
+        self, items: Sequence[Claim | Settled | ClaimedDelivery]
     ) -> Sequence[_Reply | Exception]:
         items = [
             item.by_present_clock(self._clock) if isinstance(item, Settled) else item
@@ -293,7 +296,7 @@ class Dispatcher:
         return turn.replies
 
     async def _settled_and_claimed(
-        self, transaction: Transaction, items: Sequence[_Claim | Settled | ClaimedDelivery]
+        self, transaction: Transaction, items: Sequence[Claim | Settled | ClaimedDelivery]
     ) -> "_Turn":
         """Store outcomes, then claim: settled deliveries make room for new claims."""
         now = self._clock.now()
@@ -313,63 +316,19 @@ class Dispatcher:
             await self._outbox.release(transaction, released, now)
         if health.events:
             published = await self._publisher.record(transaction, health.events, now)
-        wanted = {item.destination_id for item in items if isinstance(item, _Claim)}
-        read_at = self._clock.monotonic_seconds()
-        open_now = {}
-        if wanted:
-            open_now = await self._destinations.for_dispatch(transaction, wanted, now)
+        asked = [item for item in items if isinstance(item, Claim)]
+        claimed = iter(await self._claims.one_by_one(transaction, asked, now) if asked else ())
         replies = [
-            await self._claim(
-                transaction, item.limit, open_now.get(item.destination_id), now, read_at
-            )
-            if isinstance(item, _Claim)
-            else _signal(item, health)
-            for item in items
+            next(claimed) if isinstance(item, Claim) else _signal(item, health) for item in items
         ]
         return _Turn(replies, health, published)
 
-    def _is_plain(self, items: Sequence[_Claim | Settled | ClaimedDelivery]) -> bool:
+    def _is_plain(self, items: Sequence[Claim | Settled | ClaimedDelivery]) -> bool:
         """Return whether one statement can settle the whole turn: successes only, on PostgreSQL."""
         return self._database.dialect == "postgresql" and all(
             isinstance(item, Settled) and item.outcome.delivered and was_called(item.outcome)
             for item in items
         )
-
-    async def _claim(
-        self,
-        connection: AsyncConnection,
-        limit: int,
-        destination: Destination | SealError | None,
-        now: datetime,
-        read_at: float,
-    ) -> ClaimedBatch | StorageError | None:
-        if isinstance(destination, SealError):
-            return destination
-        if destination is None or destination.sink not in self._sinks:
-            return None
-        sink = self._sinks[destination.sink]
-        try:
-            settings = msgspec.convert(destination.settings, sink.settings)
-        except msgspec.ValidationError:
-            return StorageError(
-                f"The stored settings of {destination.id} no longer fit its sink: remove it "
-                "and add it again."
-            )
-        lease_seconds = self._rules.lease_seconds
-        probing = destination.breaker.opened_at is not None
-        limit = min(limit, 1) if probing else limit
-        claimed: Sequence[ClaimedDelivery] = ()
-        if limit > 0:
-            claimed = await self._outbox.claim(
-                connection, destination.id, limit=limit, now=now, lease_seconds=lease_seconds
-            )
-        if probing and claimed:
-            # No second probe until this one's lease ends, or it is released.
-            until = now + timedelta(seconds=lease_seconds)
-            lease = claimed[0].lease
-            await destination_store.hold(connection, destination.id, until, probe_lease=lease)
-        more = len(claimed) == limit and not probing
-        return ClaimedBatch(destination, settings, sink, claimed, lease_seconds, more, read_at)
 
     def _report(self, settled: Settled) -> None:
         """Count a stored attempt; log a failed one."""

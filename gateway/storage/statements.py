@@ -111,47 +111,109 @@ OPEN_DESTINATION: Final = Statement(
 # conditions of "earlier" are exactly those of ix_deliveries_in_order, so that SQLite uses that
 # index. A CTE, so that PostgreSQL evaluates it, and locks its rows, exactly once.
 _DUE: Final = """
-SELECT deliveries.id
+SELECT deliveries.id, deliveries.account_id
   FROM deliveries
- WHERE deliveries.destination_id = :destination_id
+ WHERE deliveries.destination_id = {destination}
    AND deliveries.state = 'pending'
    AND deliveries.due_at_ms <= :now_ms
    AND (NOT deliveries.in_order OR NOT EXISTS (
          SELECT 1
            FROM deliveries AS earlier, events AS happened_before
-          WHERE earlier.destination_id = :destination_id
+          WHERE earlier.destination_id = {destination}
             AND earlier.subject = deliveries.subject
             AND earlier.state = 'pending' AND earlier.in_order
             AND happened_before.id = earlier.event_id
             AND happened_before.sequence
                 < (SELECT own.sequence FROM events AS own WHERE own.id = deliveries.event_id)))
  ORDER BY deliveries.due_at_ms, deliveries.id
- LIMIT :most
+ LIMIT {most}
 """
-_TAKEN: Final = """
+_LEASED: Final = """
 UPDATE deliveries
    SET due_at_ms = :until_ms, lease = :lease,
        first_attempt_at_ms = coalesce(deliveries.first_attempt_at_ms, :now_ms)
+"""
+CLAIMED_COLUMNS: Final = (
+    "id",
+    "account_id",
+    "event_id",
+    "event_type",
+    "attempts",
+    "retry_index",
+    "created_at_ms",
+    "first_attempt_at_ms",
+)
+_CLAIMED: Final = ", ".join(f"deliveries.{column}" for column in CLAIMED_COLUMNS)
+_DUE_FOR_ONE: Final = _DUE.format(destination=":destination_id", most=":most")
+_TAKEN: Final = f"""
+{_LEASED}
  WHERE deliveries.account_id
        = (SELECT destinations.account_id FROM destinations WHERE destinations.id = :destination_id)
    AND deliveries.id IN (SELECT due.id FROM due)
-RETURNING deliveries.id, deliveries.account_id, deliveries.event_id, deliveries.event_type,
-          deliveries.attempts, deliveries.retry_index, deliveries.created_at_ms,
-          deliveries.first_attempt_at_ms
-"""
+RETURNING {_CLAIMED}
+"""  # noqa: S608 - as above
 
 CLAIM: Final = Statement(
-    f"WITH due AS ({_DUE}) {_TAKEN}",
-    f"WITH due AS ({_DUE} FOR UPDATE SKIP LOCKED) {_TAKEN}",
+    f"WITH due AS ({_DUE_FOR_ONE}) {_TAKEN}",
+    f"WITH due AS ({_DUE_FOR_ONE} FOR UPDATE SKIP LOCKED) {_TAKEN}",
     locks=True,
 )
 
-_EVENT: Final = (
-    "SELECT id, type, account_id, mode, site, subject, data, occurred_at_ms, recorded_at_ms, "
-    "actor, status_after, late, purged, trace, not_sent FROM events"
+EVENT_COLUMNS: Final = (
+    "id",
+    "type",
+    "account_id",
+    "mode",
+    "site",
+    "subject",
+    "data",
+    "occurred_at_ms",
+    "recorded_at_ms",
+    "actor",
+    "status_after",
+    "late",
+    "purged",
+    "trace",
+    "not_sent",
 )
+_EVENT: Final = f"SELECT {', '.join(EVENT_COLUMNS)} FROM events"  # noqa: S608 - as above
 
 EVENT_BY_ID: Final = Statement(f"{_EVENT} WHERE id = :id", f"{_EVENT} WHERE id = ANY(:id)")
+
+# For all lanes that ask: the destinations that take deliveries now, what is due for those without
+# a probe, and its events, in one round trip. It commits without waiting for the disk where it takes
+# few: docs/decisions/0052-claims-are-one-statement.md. A row for each delivery, and one for a
+# destination without any.
+CLAIM_FOR_SEVERAL: Final = Statement(
+    "",  # on SQLite a statement costs no round trip
+    f"""
+WITH open AS MATERIALIZED (
+  SELECT destinations.*, asked.most
+    FROM unnest(:destination_ids::text[], :most::int8[]) AS asked (destination_id, most)
+    JOIN destinations ON destinations.id = asked.destination_id
+   WHERE {_OPEN}
+), due AS MATERIALIZED (
+  SELECT found.id, found.account_id
+    FROM open CROSS JOIN LATERAL (
+      {_DUE.format(destination="open.id", most="open.most")} FOR UPDATE SKIP LOCKED
+    ) AS found
+   WHERE open.opened_at_ms IS NULL AND open.sink = ANY(:sinks)
+), quick AS MATERIALIZED (
+  SELECT CASE WHEN count(*) <= :few THEN set_config('synchronous_commit', 'off', true) END
+    FROM due
+), taken AS (
+  {_LEASED} FROM due, quick
+   WHERE deliveries.account_id = due.account_id AND deliveries.id = due.id
+  RETURNING deliveries.destination_id, {_CLAIMED}
+)
+SELECT {", ".join(f"open.{column}" for column in destinations.c.keys())},
+       {", ".join(f"taken.{column}" for column in CLAIMED_COLUMNS)},
+       {", ".join(f"happened.{column}" for column in EVENT_COLUMNS)}
+  FROM open
+  LEFT JOIN taken ON taken.destination_id = open.id
+  LEFT JOIN events AS happened ON happened.id = taken.event_id
+""",  # noqa: S608, SIM118 - as above
+)
 
 # -- settle -----------------------------------------------------------------------------------
 

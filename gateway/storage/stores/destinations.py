@@ -17,7 +17,7 @@ from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.schema import deliveries, destinations
 from gateway.storage.statements import OPEN_DESTINATION, SUBSCRIBED, WORKED
 from gateway.storage.tenancy import visible_to
-from gateway.storage.transaction import fetch_each, row_type
+from gateway.storage.transaction import Row, fetch_each, row_type
 
 _MAX_UNSEALED: Final = 4096
 
@@ -260,6 +260,10 @@ class DestinationStore:
             self._unsealed.clear()
         self._unsealed[destination_id] = (sealed, read)
         return read
+
+    def of(self, values: Row) -> Destination:
+        """Read the values of all columns, in their order; raises ``SealError`` as :meth:`read`."""
+        return self.read(_ROW(values))
 
     def read(self, row: Any) -> Destination:
         """Read a row, once for as long as it stays the same: an order's is read twice.

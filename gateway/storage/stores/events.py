@@ -1,7 +1,7 @@
 """Events in the database: appended, never changed; their data sealed."""
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
@@ -21,7 +21,7 @@ from gateway.storage.database import among, insert_rows
 from gateway.storage.schema import BY_SITE, BY_TYPE, TEST, events
 from gateway.storage.statements import EVENT_BY_ID
 from gateway.storage.tenancy import visible_to
-from gateway.storage.transaction import fetch_each
+from gateway.storage.transaction import Row, fetch_each
 
 _log = logging.getLogger(__name__)
 
@@ -166,18 +166,25 @@ class EventStore:
         found = {event_id: known[event_id] for event_id in ids if event_id in known}
         missing = [event_id for event_id in ids if event_id not in found]
         if missing:
-            rows = await fetch_each(connection, EVENT_BY_ID, "id", missing)
-            for row in rows:
+            found |= self.read(await fetch_each(connection, EVENT_BY_ID, "id", missing))
+        return found
+
+    def read(self, rows: Iterable[Row]) -> dict[str, Event]:
+        """Return the events of rows of ``EVENT_COLUMNS``, by id, without unreadable ones."""
+        known = self._cache
+        found: dict[str, Event] = {}
+        for row in rows:
+            if (event := known.get(row[0])) is None:
                 try:
                     event = self._event(row)
                 except SealKeyMissing:
                     raise  # it is sound: a process that has the key can send it
                 except SealError as error:
                     _log.error("event %s can't be read: %s", row[0], error.message)
-                else:
-                    found[event.id] = known[event.id] = event
-            while len(known) > _MAX_CACHED:
-                del known[next(iter(known))]
+                    continue
+            found[event.id] = known[event.id] = event
+        while len(known) > _MAX_CACHED:
+            del known[next(iter(known))]
         return found
 
     def as_read(self, event: Event) -> Event:

@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.clock import SMALLEST_STEP_SECONDS, Clock, from_epoch_ms, to_epoch_ms
+from gateway.clock import SMALLEST_STEP_SECONDS, Clock, to_epoch_ms
 from gateway.errors import Conflict
 from gateway.model.change import Change
 from gateway.model.delivery import ClaimedDelivery, Outcome
@@ -31,56 +31,22 @@ from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.database import Database, among, insert_rows
 from gateway.storage.schema import attempts, deliveries, destinations, events
 from gateway.storage.statements import (
-    CLAIM,
     DELIVERED,
     DELIVERED_TO_HEALTHY,
     PENDING,
     WITH_WORK,
 )
 from gateway.storage.stores.changes import change_arrays, delivery_changes, note_changes
+from gateway.storage.stores.claimed_rows import (
+    ClaimedRow,
+    Lease,
+    Taken,
+    as_deliveries,
+    claim_rows,
+)
 from gateway.storage.stores.destinations import release_probes
 from gateway.storage.stores.events import EventStore
 from gateway.storage.transaction import Transaction, fetch, fetch_each
-
-
-class Lease(NamedTuple):
-    """The lease of a claim: ``token`` proves it, from ``now_ms`` until ``ends_ms``."""
-
-    token: str
-    now_ms: int
-    ends_ms: int
-
-
-class ClaimedRow(NamedTuple):
-    """A delivery's row as a claim returns it."""
-
-    id: str
-    account_id: str
-    event_id: str
-    event_type: str
-    attempts: int
-    retry_index: int
-    created_at_ms: int
-    first_attempt_at_ms: int
-
-
-async def claim_rows(
-    connection: AsyncConnection, destination_id: str, limit: int, lease: Lease
-) -> list[ClaimedRow]:
-    """Claim up to ``limit`` due deliveries of one destination, the longest due first.
-
-    Returned in the order of their ids.
-    """
-    rows = await fetch(
-        connection,
-        CLAIM,
-        destination_id=destination_id,
-        now_ms=lease.now_ms,
-        until_ms=lease.ends_ms,
-        lease=lease.token,
-        most=limit,
-    )
-    return sorted(map(ClaimedRow._make, rows))
 
 
 async def bury_unreadable(
@@ -219,6 +185,24 @@ _STILL_OURS: Final = (
 )
 
 
+def _held(
+    account_id: str, delivery_id: str, lease: str, retry_index: int, first_attempt_at_ms: int
+) -> dict[str, Any]:
+    first = first_attempt_at_ms if retry_index else None
+    return {"account": account_id, "key": delivery_id, "held": lease, "first": first}
+
+
+async def _release(
+    connection: AsyncConnection, held: Sequence[Mapping[str, Any]], now: datetime
+) -> None:
+    await connection.execute(
+        update(deliveries)
+        .where(*_STILL_OURS)
+        .values(due_at_ms=to_epoch_ms(now), lease=None, first_attempt_at_ms=bindparam("first")),
+        held,
+    )
+
+
 class Outbox:
     """Queues, claims and settles deliveries."""
 
@@ -231,6 +215,11 @@ class Outbox:
     def new_lease(self) -> str:
         """Return the token of a new lease."""
         return self.lease_prefix + os.urandom(8).hex()
+
+    def lease_from(self, now: datetime, seconds: float) -> Lease:
+        """Return a new lease from ``now`` on."""
+        ends_at = now + timedelta(seconds=seconds)
+        return Lease(self.new_lease(), to_epoch_ms(now), to_epoch_ms(ends_at))
 
     async def queue(
         self,
@@ -267,8 +256,7 @@ class Outbox:
         They are due again when the lease ends, unless settled before. Unreadable ones are
         exhausted instead.
         """
-        now_ms, ends_ms = to_epoch_ms(now), to_epoch_ms(now + timedelta(seconds=lease_seconds))
-        lease = Lease(self.new_lease(), now_ms, ends_ms)
+        lease = self.lease_from(now, lease_seconds)
         rows = await claim_rows(connection, destination_id, limit, lease)
         if not rows:
             return []
@@ -276,21 +264,24 @@ class Outbox:
         unreadable = [row for row in rows if row.event_id not in happened]
         if unreadable:
             await bury_unreadable(connection, destination_id, unreadable, lease.now_ms)
-        return [
-            ClaimedDelivery(
-                id=row.id,
-                account_id=row.account_id,
-                destination_id=destination_id,
-                event=happened[row.event_id],
-                attempt=row.attempts + 1,
-                retry_index=row.retry_index,
-                lease=lease.token,
-                created_at=from_epoch_ms(row.created_at_ms),
-                first_attempt_at=from_epoch_ms(row.first_attempt_at_ms),
+        return as_deliveries(destination_id, lease, rows, happened)
+
+    def read(self, taken: Taken) -> tuple[list[ClaimedDelivery], list[ClaimedRow]]:
+        """Return the deliveries in the order of their ids, and those whose event is unreadable."""
+        happened = self._events.read(row for row in taken.happened if row[0] is not None)
+        rows = sorted(taken.rows)
+        unreadable = [row for row in rows if row.event_id not in happened]
+        return as_deliveries(taken.destination[0], taken.lease, rows, happened), unreadable
+
+    async def give_back(self, connection: AsyncConnection, taken: Taken, now: datetime) -> None:
+        """Release deliveries that this process can't read; they are due at once."""
+        held = [
+            _held(
+                row.account_id, row.id, taken.lease.token, row.retry_index, row.first_attempt_at_ms
             )
-            for row in rows
-            if row.event_id in happened
+            for row in taken.rows
         ]
+        await _release(connection, held, now)
 
     async def settle(
         self, connection: AsyncConnection, settled: Sequence[Settled], now: datetime
@@ -384,20 +375,17 @@ class Outbox:
     ) -> None:
         """Release deliveries that were claimed and not attempted; they are due at once."""
         await release_probes(connection, now, sorted({item.lease for item in claimed}))
-        await connection.execute(
-            update(deliveries)
-            .where(*_STILL_OURS)
-            .values(due_at_ms=to_epoch_ms(now), lease=None, first_attempt_at_ms=bindparam("first")),
-            [
-                {
-                    "account": item.account_id,
-                    "key": item.id,
-                    "held": item.lease,
-                    "first": to_epoch_ms(item.first_attempt_at) if item.retry_index else None,
-                }
-                for item in claimed
-            ],
-        )
+        held = [
+            _held(
+                item.account_id,
+                item.id,
+                item.lease,
+                item.retry_index,
+                to_epoch_ms(item.first_attempt_at),
+            )
+            for item in claimed
+        ]
+        await _release(connection, held, now)
 
     async def end_leases(
         self, connection: AsyncConnection, leases: Mapping[str, Collection[str]], now: datetime

@@ -10,7 +10,6 @@ from core.gateways import (
     add_destination,
     destination,
     opened,
-    sqlite_url,
 )
 from waiting import PATIENCE_SECONDS
 
@@ -36,11 +35,13 @@ async def test_a_delivery_that_arrives_is_over(database_url, tmp_path):
     assert (target.last_success_at, target.failing_since) == (clock.now(), None)
 
 
-async def test_a_failed_delivery_is_tried_again_on_schedule_until_it_is_given_up(tmp_path):
+async def test_a_failed_delivery_is_tried_again_on_schedule_until_it_is_given_up(
+    database_url, tmp_path
+):
     clock = SteppingClock()
     started = clock.now()
     sink = Scripted(clock)
-    async with opened(sqlite_url(tmp_path), tmp_path, clock=clock, plugins=[sink]) as gateway:
+    async with opened(database_url, tmp_path, clock=clock, plugins=[sink]) as gateway:
         destination_id = await add_destination(gateway)
         [delivery_id] = await publish(gateway)
         tried = []
@@ -68,10 +69,10 @@ async def test_a_failed_delivery_is_tried_again_on_schedule_until_it_is_given_up
     assert (target.state, target.failing_since) == ("active", started)
 
 
-async def test_what_the_other_side_asks_for_is_waited_for(tmp_path):
+async def test_what_the_other_side_asks_for_is_waited_for(database_url, tmp_path):
     clock = SteppingClock()
     sink = Scripted(clock, retry_after_seconds=90.0)
-    async with opened(sqlite_url(tmp_path), tmp_path, clock=clock, plugins=[sink]) as gateway:
+    async with opened(database_url, tmp_path, clock=clock, plugins=[sink]) as gateway:
         destination_id = await add_destination(gateway)
         [delivery_id] = await publish(gateway)
         await carried(gateway, destination_id)
@@ -80,10 +81,10 @@ async def test_what_the_other_side_asks_for_is_waited_for(tmp_path):
     assert delivery.due_at == clock.now() + timedelta(seconds=90)
 
 
-async def test_one_success_ends_a_destinations_bad_time(tmp_path):
+async def test_one_success_ends_a_destinations_bad_time(database_url, tmp_path):
     clock = SteppingClock()
     sink = Scripted(clock)
-    async with opened(sqlite_url(tmp_path), tmp_path, clock=clock, plugins=[sink]) as gateway:
+    async with opened(database_url, tmp_path, clock=clock, plugins=[sink]) as gateway:
         destination_id = await add_destination(gateway)
         await publish(gateway)
         await carried(gateway, destination_id)

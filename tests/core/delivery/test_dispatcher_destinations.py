@@ -50,11 +50,13 @@ async def test_a_destination_that_is_gone_is_disabled_and_its_account_is_told(
     assert [each.state for each in of_gone] == ["pending", "pending", "pending"]
 
 
-async def test_what_was_taken_and_never_tried_has_its_whole_schedule_still_before_it(tmp_path):
+async def test_what_was_taken_and_never_tried_has_its_whole_schedule_still_before_it(
+    database_url, tmp_path
+):
     """Waiting for a destination that was switched off for days must not use up its tries."""
     clock = SteppingClock()
     sink = Scripted(clock, status=410, gone=True)
-    async with opened(sqlite_url(tmp_path), tmp_path, clock=clock, plugins=[sink]) as gateway:
+    async with opened(database_url, tmp_path, clock=clock, plugins=[sink]) as gateway:
         destination_id = await add_destination(gateway, max_in_flight=1, events=("delivery.*",))
         _, second = await publish(gateway, "pkg_1", "pkg_2")
         await carried(gateway, destination_id)
@@ -69,9 +71,9 @@ async def test_what_was_taken_and_never_tried_has_its_whole_schedule_still_befor
     assert 5 <= (delivery.due_at - clock.now()).total_seconds() <= 5.5
 
 
-async def test_a_destination_that_nobody_serves_keeps_its_deliveries(tmp_path):
+async def test_a_destination_that_nobody_serves_keeps_its_deliveries(database_url, tmp_path):
     sink = Recorder()
-    async with opened(sqlite_url(tmp_path), tmp_path, plugins=[sink]) as gateway:
+    async with opened(database_url, tmp_path, plugins=[sink]) as gateway:
         destination_id = await add_destination(gateway, sink="of a plugin that is not enabled")
         [delivery_id] = await publish(gateway)
         await carried(gateway, destination_id)
@@ -88,9 +90,9 @@ class Strict(Recorder):
         return [Sink("strict", msgspec.defstruct("Where", [("url", str)]), self.deliver)]
 
 
-async def test_settings_that_no_longer_fit_stop_their_own_destination_only(tmp_path):
+async def test_settings_that_no_longer_fit_stop_their_own_destination_only(database_url, tmp_path):
     sink, other = Recorder(), Strict()
-    async with opened(sqlite_url(tmp_path), tmp_path, plugins=[sink, other]) as gateway:
+    async with opened(database_url, tmp_path, plugins=[sink, other]) as gateway:
         broken = await add_destination(gateway, sink="strict", settings={"uri": "secret"})
         working = await add_destination(gateway)
         [first, second] = await publish(gateway)
@@ -108,10 +110,12 @@ async def test_settings_that_no_longer_fit_stop_their_own_destination_only(tmp_p
     }
 
 
-async def test_an_ordered_destination_gets_a_subjects_events_one_after_the_other(tmp_path):
+async def test_an_ordered_destination_gets_a_subjects_events_one_after_the_other(
+    database_url, tmp_path
+):
     clock = SteppingClock()
     sink = Scripted(clock)
-    async with opened(sqlite_url(tmp_path), tmp_path, clock=clock, plugins=[sink]) as gateway:
+    async with opened(database_url, tmp_path, clock=clock, plugins=[sink]) as gateway:
         destination_id = await add_destination(gateway, ordered=True)
         await publish(gateway, "pkg_1", event_type="delivery.assigned")
         await publish(gateway, "pkg_1", "pkg_2", event_type="delivery.completed")
