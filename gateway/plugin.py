@@ -189,7 +189,7 @@ from gateway.sdk.uploads import (
 from gateway.settings import Settings, SiteCode
 from gateway.storage.batcher import Batcher
 from gateway.storage.crypto.encryption import Sealer
-from gateway.storage.database import Database, insert_rows
+from gateway.storage.database import Database, insert_rows, update_rows
 from gateway.storage.files.store import FileFilter
 from gateway.storage.plugin_tables import DueColumn, PluginTables, SealedColumn
 from gateway.storage.queue_table import QueueTable, queue_columns
@@ -509,6 +509,7 @@ __all__ = [
     "to_e164",
     "to_epoch_ms",
     "total_copay",
+    "update_rows",
     "via_of",
     "visible_to",
     "why_not_sent",

@@ -44,9 +44,9 @@ from gateway.errors import SealError, StorageError
 from gateway.storage.file_watch import FileWatch
 from gateway.storage.outage import cause_of
 from gateway.storage.postgres_connections import look_when_taken, plan_each_time
-from gateway.storage.postgres_writer import PostgresWriter
+from gateway.storage.postgres_writer import PostgresWriter, updating_all
 from gateway.storage.sqlite_reader import Connection, connect_to
-from gateway.storage.sqlite_writer import SqliteWriter, wrapped
+from gateway.storage.sqlite_writer import SqliteWriter, updating, wrapped
 from gateway.storage.transaction import Answer, Row, Statement, Transaction, TransactionFunction
 
 Dialect = Literal["sqlite", "postgresql"]
@@ -478,6 +478,25 @@ async def insert_rows(
             await connection.exec_driver_sql(_sqlite(table.name, columns, 1), list(rows[start:]))
     elif rows:
         await connection.exec_driver_sql(_postgresql(table.name, columns), list(rows))
+
+
+async def update_rows(
+    connection: AsyncConnection,
+    table: Table,
+    columns: tuple[str, ...],
+    key: str,
+    rows: Sequence[tuple[Any, ...]],
+) -> None:
+    """Write ``columns`` of the rows that ``key`` finds; each is its values, then its key."""
+    if not rows:
+        return
+    if isinstance(connection, Transaction):
+        await connection.update(table, columns, key, rows)
+    elif connection.dialect.name == "sqlite":
+        await connection.exec_driver_sql(updating(table.name, columns, key), list(rows))
+    else:
+        arrays = tuple(map(list, zip(*rows, strict=True)))
+        await connection.exec_driver_sql(updating_all(table, columns, key), arrays)
 
 
 def among(

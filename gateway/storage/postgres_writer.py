@@ -75,6 +75,14 @@ class PostgresTransaction(Transaction):
         if rows:
             self._pending.append((table, columns, rows))
 
+    async def update(
+        self, table: Table, columns: tuple[str, ...], key: str, rows: Sequence[Row]
+    ) -> None:
+        """Write rows in one statement."""
+        await self._begin()
+        arrays = [list(each) for each in zip(*rows, strict=True)]
+        await self._sent(updating_all(table, columns, key), arrays)
+
     async def execute(self, statement: Any, parameters: Any = None, **options: Any) -> Any:
         """Execute a statement of SQLAlchemy Core."""
         await self._begin()
@@ -264,3 +272,18 @@ def _insertion(blocks: tuple[tuple[Table, tuple[str, ...]], ...]) -> str:
     *first, last = parts
     named = ", ".join(f"b{number} AS ({part})" for number, part in enumerate(first))
     return f"WITH {named} {last}" if named else last
+
+
+@lru_cache(maxsize=64)
+def updating_all(table: Table, columns: tuple[str, ...], key: str) -> str:
+    """Return the statement that writes columns of many rows: an array for each, the key's last."""
+    arrays = ",".join(
+        f"${number}::{array_type(table, column)}"
+        for number, column in enumerate((*columns, key), start=1)
+    )
+    sets = ",".join(f"{column}=new.{column}" for column in columns)
+    return (
+        f"UPDATE {table.name} SET {sets} "  # noqa: S608 - names of our own
+        f"FROM unnest({arrays}) AS new ({','.join(columns)},of_key) "
+        f"WHERE {table.name}.{key}=new.of_key"
+    )

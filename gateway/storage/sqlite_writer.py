@@ -131,9 +131,17 @@ class SqliteTransaction(Transaction):
                 while len(rows) - start >= together:
                     self._run(sql, tuple(chain.from_iterable(rows[start : start + together])))
                     start += together
-        sql = insertion(table.name, columns)
+        self._run_each(insertion(table.name, columns), rows[start:])
+
+    async def update(
+        self, table: Table, columns: tuple[str, ...], key: str, rows: Sequence[Row]
+    ) -> None:
+        """Write rows one by one."""
+        self._run_each(updating(table.name, columns, key), rows)
+
+    def _run_each(self, sql: str, rows: Sequence[Row]) -> None:
         try:
-            self._driver.executemany(sql, rows[start:])
+            self._driver.executemany(sql, rows)
         except sqlite3.Error as error:
             raise wrapped(error, sql) from error
 
@@ -322,6 +330,13 @@ def insertion(table: str, columns: tuple[str, ...], rows: int = 1) -> str:
     """Return the statement that inserts so many rows."""
     marks = ",".join([f"({','.join('?' * len(columns))})"] * rows)
     return f"INSERT OR FAIL INTO {table} ({','.join(columns)}) VALUES {marks}"  # noqa: S608 - names of our own
+
+
+@lru_cache(maxsize=64)
+def updating(table: str, columns: tuple[str, ...], key: str) -> str:
+    """Return the statement that writes columns of one row, and finds it by its key."""
+    sets = ",".join(f"{column}=?" for column in columns)
+    return f"UPDATE {table} SET {sets} WHERE {key}=?"  # noqa: S608 - names of our own
 
 
 def wrapped(error: sqlite3.Error, sql: str | None = None) -> Exception:

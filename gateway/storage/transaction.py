@@ -118,6 +118,12 @@ class Transaction(AsyncConnection):
         """
         raise NotImplementedError  # each database's writer has its own
 
+    async def update(
+        self, table: Table, columns: tuple[str, ...], key: str, rows: Sequence[Row]
+    ) -> None:
+        """Write ``columns`` of the rows that ``key`` finds; each is its values, then its key."""
+        raise NotImplementedError  # each database's writer has its own
+
 
 TransactionFunction = Callable[[Transaction], Awaitable[Answer]]
 """Returns its answer after its last statement; the commit follows."""

@@ -131,6 +131,7 @@ async def append(
     ids = sorted(new_ids("aud", at_ms, len(entries)))
     rows: list[tuple[Any, ...]] = []
     lookups: list[tuple[Any, ...]] = []
+    known = _Parts()  # entries that are written together have most of their values in common
     for entry, row_id in zip(entries, ids, strict=True):
         values = (
             key, row_id, at_ms, entry.account_id, entry.actor, entry.action, entry.subject,
@@ -140,7 +141,7 @@ async def append(
         pairs = sorted(set(entry.patient.pairs()))
         lookups += [(row_id, *pair) for pair in pairs]
         sealed = [_bytes(entry.address), _bytes(entry.detail)]
-        digest = sealer.chain_digest(key, digest + _content(values, sealed, pairs))
+        digest = sealer.chain_digest(key, digest + _content(values, sealed, pairs, known))
         rows.append((*values, *_seal(sealer, row_id, sealed), digest))
     await insert_rows(connection, audit, _COLUMNS, rows)
     await insert_rows(connection, patient_lookups, _LOOKUP, lookups)
@@ -230,7 +231,9 @@ def _follows(
     values = [getattr(row, name) for name in _COVERED]
     try:
         plain = [_bytes(opened(sealer, row, name)) for name in _SEALED]
-        digest = sealer.chain_digest(row.chain_key, before + _content(values, plain, pairs))
+        digest = sealer.chain_digest(
+            row.chain_key, before + _content(values, plain, pairs, _Parts())
+        )
     except SealKeyMissing:
         found.unverified[row.chain_key] = found.unverified.get(row.chain_key, 0) + 1
         return True  # its digest stands, and rows with a key that is here cover it
@@ -250,15 +253,27 @@ def _bytes(value: str | None) -> bytes | None:
     return None if value is None else value.encode("utf-8", "surrogatepass")
 
 
-def _content(values: Sequence[Any], sealed: Sequence[bytes | None], pairs: Pairs) -> bytes:
+class _Parts(dict[int | str | None, bytes]):
+    """Values as the digest covers them; each is made once."""
+
+    def __missing__(self, value: int | str | None) -> bytes:
+        """Make a value's part."""
+        return self.setdefault(value, _part(None if value is None else str(value).encode()))
+
+
+def _content(
+    values: Sequence[Any], sealed: Sequence[bytes | None], pairs: Pairs, known: _Parts
+) -> bytes:
     """Return the row's content without ambiguity: each part behind its length."""
-    parts = [None if value is None else str(value).encode() for value in values]
-    parts += sealed
+    parts = [known[value] for value in values]
+    parts += map(_part, sealed)
     for name, value in pairs:
-        parts += [name.encode(), value]
-    return b"".join(
-        _ABSENT if part is None else len(part).to_bytes(4, "big") + part for part in parts
-    )
+        parts += (known[name], _part(value))
+    return b"".join(parts)
+
+
+def _part(content: bytes | None) -> bytes:
+    return _ABSENT if content is None else len(content).to_bytes(4, "big") + content
 
 
 def _first_version(previous: bytes, row: Row[Any]) -> bytes:

@@ -90,7 +90,7 @@ class JobContent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         )
 
 
-class Job(msgspec.Struct, frozen=True, kw_only=True):
+class Job(msgspec.Struct, frozen=True):
     """A job as stored. Times are milliseconds since 1970."""
 
     id: str

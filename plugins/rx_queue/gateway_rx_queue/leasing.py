@@ -7,15 +7,15 @@ they release can be leased.
 import asyncio
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 import msgspec
 from sqlalchemy import select
 
 from gateway.plugin import (
-    AsyncConnection,
     Batcher,
     Caller,
     Conflict,
@@ -103,7 +103,7 @@ class Leasing:
         """Settle several reports; returns, for each, the changed job or the error."""
         answers: list[Job | GatewayError] = []
         for answer in await asyncio.gather(
-            *(self._batcher.submit(each) for each in reports), return_exceptions=True
+            *map(self._batcher.submit_nowait, reports), return_exceptions=True
         ):
             if not isinstance(answer, Job | NotFound | Conflict):
                 raise answer
@@ -160,18 +160,21 @@ class Leasing:
                 jobs[answer.id] = answer
         published = await changes.write(transaction)
         handing = Changes(self._gateway, self._store, changes.now)
-        for place, ask in _by_account(batch):
-            answers[place] = await self._handed_out(transaction, handing, ask)
+        for (scope, lease_seconds), asks in _by_scope(batch):
+            limit = sum(ask.limit for _, ask in asks)
+            claimed = await self._claims.take(
+                transaction, scope, limit, lease_seconds, handing.now_ms
+            )
+            taken = (self._store.job(item.row) for item in claimed)
+            for place, ask in asks:
+                answers[place] = self._handed_out(handing, ask, taken)
         await handing.write(transaction)
         return answers, published
 
-    async def _handed_out(
-        self, connection: AsyncConnection, changes: Changes, ask: LeaseRequest
-    ) -> list[Job]:
-        claimed = await self._claims.take(
-            connection, ask.scope, ask.limit, ask.lease_seconds, changes.now_ms
-        )
-        jobs = [self._store.job(item.row) for item in claimed]
+    @staticmethod
+    def _handed_out(changes: Changes, ask: LeaseRequest, taken: Iterator[Job]) -> list[Job]:
+        """Return as many of the claimed jobs as were asked for."""
+        jobs = list(islice(taken, ask.limit))
         for job in jobs:
             changes.leased(job, ask.actor)
         return jobs
@@ -275,10 +278,19 @@ class Leasing:
         return changes.move(job, "failed", actor, _code(reason) or "writer", content=content)
 
 
-def _by_account(batch: Sequence[Ask]) -> list[tuple[int, LeaseRequest]]:
-    """Return the leases with their places, ordered by account: a fixed order prevents deadlocks."""
-    leases = [(place, ask) for place, ask in enumerate(batch) if isinstance(ask, LeaseRequest)]
-    return sorted(leases, key=lambda each: each[1].scope.account_id)
+def _by_scope(
+    batch: Sequence[Ask],
+) -> list[tuple[tuple[Scope, float], list[tuple[int, LeaseRequest]]]]:
+    """Return the leases with their places, those of one claim together.
+
+    Agents that ask at once share a claim: each claim looks again at all jobs that wait for one of
+    their patient. Ordered by account: a fixed order prevents deadlocks.
+    """
+    found: dict[tuple[Scope, float], list[tuple[int, LeaseRequest]]] = {}
+    for place, ask in enumerate(batch):
+        if isinstance(ask, LeaseRequest):
+            found.setdefault((ask.scope, ask.lease_seconds), []).append((place, ask))
+    return sorted(found.items(), key=lambda each: each[0][0].account_id)
 
 
 def _with(job: Job, **changes: Any) -> Any:

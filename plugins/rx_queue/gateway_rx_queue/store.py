@@ -1,7 +1,7 @@
 """Jobs in the database: read by id, by blind index, or page by page."""
 
 from collections.abc import Collection, Sequence
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -14,6 +14,7 @@ from gateway.plugin import (
     Mode,
     NotAllowed,
     insert_rows,
+    update_rows,
     visible_to,
 )
 from gateway_rx_queue.job import EarlierJob, Job, JobContent, drug_code, patient_identity
@@ -28,6 +29,13 @@ _GIVEN: Final = {"purged", "sequence", "payload"}
 _KEPT: Final = tuple(each.name for each in rx_jobs.columns if each.name not in _GIVEN)
 _STORED: Final = attrgetter(*_KEPT)
 _JOB_COLUMNS: Final = (*_KEPT, "payload")
+# A row's values in the order of a job's fields: by position, which takes a third of the time.
+_FIELDS: Final = Job.__struct_fields__
+_AS_FIELDS: Final = itemgetter(
+    *(_ALL.index("payload" if each == "content" else each) for each in _FIELDS)
+)
+_CONTENT: Final = _FIELDS.index("content")
+_ID: Final = _ALL.index("id")
 _CHANGING: Final = (
     "state",
     "state_at_ms",
@@ -44,8 +52,10 @@ _CHANGING: Final = (
     "external_index",
     "replaced_by",
     "recalled_at_ms",
+    "patient_index",
+    "fill_index",
 )
-_CONTENT: Final = ("patient_index", "fill_index", "payload")  # the sealed one is the last
+_CHANGEABLE: Final = attrgetter(*_CHANGING)
 # The maximum of jobs to read of one patient.
 _LATEST_JOBS: Final = 60
 # Both databases take some 32,000 parameters in a statement; this stays well below.
@@ -164,11 +174,21 @@ class JobStore:
         return self._gateway.sealer.seal(self._encoder.encode(content), table=TABLE, row_id=job_id)
 
     async def save(self, connection: AsyncConnection, changed: Sequence[tuple[Job, Job]]) -> None:
-        """Write changed jobs, given before and after; unchanged content stays as it is."""
-        plain = [now for was, now in changed if was.content is now.content]
-        content = [now for was, now in changed if was.content is not now.content]
-        await self._update(connection, plain, _CHANGING)
-        await self._update(connection, content, (*_CHANGING, *_CONTENT))
+        """Write the changed columns of jobs, given before and after.
+
+        Each index of a written column costs as much as its change, even where the value is as
+        before.
+        """
+        alike: dict[tuple[str, ...], list[tuple[Any, ...]]] = {}
+        for was, now in sorted(changed, key=lambda each: each[1].id):
+            pairs = zip(_CHANGING, _CHANGEABLE(was), _CHANGEABLE(now), strict=True)
+            values = {name: after for name, before, after in pairs if after != before}
+            if was.content is not now.content:
+                values["payload"] = self.sealed(now.id, now.content)
+            if values:
+                alike.setdefault(tuple(values), []).append((*values.values(), now.id))
+        for columns, rows in alike.items():
+            await update_rows(connection, rx_jobs, columns, "id", rows)
 
     async def replace(
         self, connection: AsyncConnection, replaced: Sequence[tuple[str, str]]
@@ -180,27 +200,6 @@ class JobStore:
                 .where(rx_jobs.c.id == old)
                 .values(external_index=None, replaced_by=new)
             )
-
-    async def _update(
-        self, connection: AsyncConnection, jobs: Sequence[Job], columns: tuple[str, ...]
-    ) -> None:
-        if not jobs:
-            return
-        is_sqlite = connection.dialect.name == "sqlite"
-        # As the driver takes it: a statement of SQLAlchemy Core takes longer for each row.
-        sets = ",".join(
-            f"{name}={'?' if is_sqlite else f'${place}'}"
-            for place, name in enumerate(columns, start=1)
-        )
-        key = "?" if is_sqlite else f"${len(columns) + 1}"
-        values = attrgetter(*(each for each in columns if each != "payload"), "id")
-        rows = []
-        for job in sorted(jobs, key=lambda each: each.id):
-            *given, job_id = values(job)
-            sealed = [self.sealed(job_id, job.content)] if "payload" in columns else []
-            rows.append((*given, *sealed, job_id))
-        statement = f"UPDATE rx_jobs SET {sets} WHERE id={key}"  # noqa: S608 - names of our own
-        await connection.exec_driver_sql(statement, rows)
 
     async def add_history(self, connection: AsyncConnection, rows: Sequence[HistoryRow]) -> None:
         """Append history rows."""
@@ -331,13 +330,10 @@ class JobStore:
 
     def job(self, row: Row[Any]) -> Job:
         """Decrypt a row."""
-        values = dict(zip(_ALL, row, strict=True))
-        payload = bytes(values.pop("payload"))
-        plain = self._gateway.sealer.unseal(payload, table=TABLE, row_id=values["id"])
-        for name in ("external_index", "patient_index", "fill_index", "content_index"):
-            values[name] = None if values[name] is None else bytes(values[name])
-        values["purged"] = bool(values["purged"])
-        return Job(content=self._decoder.decode(plain), **values)
+        values = list(_AS_FIELDS(row))
+        plain = self._gateway.sealer.unseal(values[_CONTENT], table=TABLE, row_id=row[_ID])
+        values[_CONTENT] = self._decoder.decode(plain)
+        return Job(*values)
 
 
 def _visible(caller: Caller) -> Select[Any]:

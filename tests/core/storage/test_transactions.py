@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from gateway.errors import StorageError
-from gateway.storage.database import Database, insert_rows
+from gateway.storage.database import Database, insert_rows, update_rows
 from gateway.storage.schema import facts
 from gateway.storage.transaction import Statement
 
@@ -112,6 +112,34 @@ async def test_of_many_rows_none_is_there_where_one_has_the_key_of_another(datab
         await database.transact(store)
 
     assert [await value_of(database, each) for each in ("n0000", "n0700", "n1299")] == [None] * 3
+
+
+@pytest.mark.parametrize("is_function", [True, False], ids=["function", "connection"])
+async def test_rows_are_updated_by_their_key_and_others_stay(database, is_function):
+    async def update(connection):
+        rows = [("a", "1"), ("b", "2"), ("c", "3")]
+        await insert_rows(connection, facts, COLUMNS, rows)
+        await update_rows(connection, facts, ("value",), "name", [("5", "c"), ("4", "a")])
+        await update_rows(connection, facts, ("value",), "name", [])
+
+    if is_function:
+        await database.transact(update)
+    else:
+        async with database.begin() as connection:
+            await update(connection)
+
+    assert [await value_of(database, each) for each in "abc"] == ["4", "2", "5"]
+
+
+async def test_an_update_that_the_schema_refuses_stores_nothing(database):
+    async def update(transaction):
+        await insert_rows(transaction, facts, COLUMNS, [("a", "1"), ("b", "2")])
+        await update_rows(transaction, facts, ("name", "value"), "name", [("a", "3", "b")])
+
+    with pytest.raises(IntegrityError):
+        await database.transact(update)
+
+    assert await value_of(database, "a") is None
 
 
 async def test_a_function_that_keeps_an_inserts_error_to_itself_stores_nothing(database):

@@ -1,6 +1,7 @@
 """A writer agent: leases, reports, and what becomes of jobs whose agent went away."""
 
 import asyncio
+from datetime import datetime
 
 import pytest
 from waiting import PATIENCE_SECONDS
@@ -225,6 +226,41 @@ async def test_jobs_of_one_patient_are_handed_out_one_after_the_other(rx, submit
     await report(first[0], "retry")
     assert await lease() == []  # the first one comes first, whenever that is
     assert [each["queueId"] for each in await lease()] == []
+
+
+async def test_agents_that_ask_at_once_get_jobs_of_their_own_the_oldest_first(
+    clock, rx, submit, lease, report
+):
+    patients = ["P-1", "P-1", "P-2", "P-3", "P-4", "P-5"]
+    ids = [
+        await submit(
+            rx(
+                external_id=str(number),
+                patient__external_patient_id=patient,
+                medication__din=f"{number:08}",
+            )
+        )
+        for number, patient in enumerate(patients)
+    ]
+    asked = [{"most": 2}, {"most": 1}, {"most": 1, "lease_seconds": 20}, {"most": 5}]
+
+    answers = await asyncio.gather(*(lease(**each) for each in asked))
+
+    # By place; the second one of P-1 is nobody's yet. One with another duration claims by itself.
+    places = [[ids.index(job["queueId"]) for job in jobs] for jobs in answers]
+    assert sorted(place for each in places for place in each) == [0, 2, 3, 4, 5]
+    assert all(place == sorted(place) for place in places)
+    assert all(len(each) <= by["most"] for each, by in zip(places, asked, strict=True))
+    tokens = {job["lease_token"] for jobs in answers for job in jobs}
+    assert len(tokens) == 5
+    for jobs, each in zip(answers, asked, strict=True):
+        for job in jobs:
+            ends = datetime.fromisoformat(job["lease_expires_at"])
+            assert (ends - clock.now()).total_seconds() == pytest.approx(
+                each.get("lease_seconds", 120), abs=1
+            )
+            assert (await report(job, "completed")).status_code == 200
+    assert [each["queueId"] for each in await lease()] == [ids[1]]
 
 
 async def test_an_approved_job_waits_for_a_later_one_of_its_patient_that_is_being_written(
