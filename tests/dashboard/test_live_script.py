@@ -285,3 +285,27 @@ async def test_a_menu_closes_when_the_focus_leaves_it_and_escape_returns_it(sign
     await page.keyboard.press("Escape")
     assert await page.locator("#f-status:popover-open").count() == 0
     assert await page.evaluate("document.activeElement.popoverTargetElement?.id") == "f-status"
+
+
+async def test_the_first_link_leads_past_the_navigation_to_the_page(sign_in_as):
+    visit = await sign_in_as("owner")
+    page = await visit.open("/dashboard/keys")
+
+    await page.keyboard.press("Tab")
+    await page.keyboard.press("Enter")
+    await until(page, "location.hash === '#main'")
+    await page.keyboard.press("Tab")
+
+    assert await page.evaluate("document.activeElement.closest('main') !== null")
+
+
+async def test_back_shows_the_view_before(sign_in_as):
+    visit = await sign_in_as("owner")
+    page = await visit.open("/dashboard/deliveries")
+    await page.locator("nav.tabs").get_by_text("Exhausted", exact=True).click()
+    await until(page, "location.search.includes('exhausted')")
+
+    await page.go_back()
+    await page.locator("nav.tabs [aria-current]", has_text="Failed").wait_for()
+
+    assert page.url.endswith("/dashboard/deliveries")

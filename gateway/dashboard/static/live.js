@@ -164,6 +164,8 @@ function busy(names) {
   };
 }
 
+const address = () => location.pathname + location.search;
+let shownAddress = address();
 let turns = 0;
 const latest = new Map(); // by region: the last view that was asked for
 
@@ -185,7 +187,7 @@ async function swap(url, names, options = {}, isKept = true) {
     }
     if (!options.method && isKept) {
       history.pushState({ swapped: names }, "", answer.url);
-      document.body.dataset.here = location.pathname + location.search;
+      document.body.dataset.here = shownAddress = address();
     }
     if (problem) toast(problem, true);
     else toast(wordsOf(answer.headers.get("X-Gateway-Toast")));
@@ -297,7 +299,10 @@ addEventListener("submit", async (event) => {
 });
 
 addEventListener("pageshow", () => all("form[data-sent]").forEach((each) => delete each.dataset.sent));
-addEventListener("popstate", () => location.reload());
+// Back to a view that was swapped away; a step to another place of the same page is no such thing.
+addEventListener("popstate", () => {
+  if (address() !== shownAddress) location.reload();
+});
 
 addEventListener("click", (event) => {
   if (event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey) return;
