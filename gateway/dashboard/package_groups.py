@@ -1,6 +1,6 @@
 """Groups of statuses for people at the counter, and the views of the list of packages."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from gateway.model.package import Status
@@ -48,6 +48,18 @@ GROUPS: Final[Sequence[Group]] = (
 )
 BY_NAME: Final = {each.name: each for each in GROUPS}
 GROUP_OF: Final = {status: each for each in GROUPS for status in each.statuses}
+_OWN_WORDS: Final[Mapping[Status, str]] = {
+    "picked_up": _("Picked up"),
+    "arrived": _("At the door"),
+    "unassigned": _("No driver"),
+    "rescheduled": _("Rescheduled"),
+    "returned": _("Returned"),
+}
+
+
+def words_of(status: Status) -> str:
+    """Return a status' own word, for the catalogs; its group's covers several."""
+    return _OWN_WORDS.get(status, GROUP_OF[status].words)
 
 
 class View(NamedTuple):

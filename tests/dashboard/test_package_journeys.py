@@ -108,6 +108,7 @@ async def test_a_package_from_created_to_delivered_and_a_dispatcher_sees_no_drug
     await page.get_by_role("button", name="Assign the driver").click()
     await page.get_by_text("Assigned to Marc Tremblay").first.wait_for()
     await press(page, "Mark picked up", then="On the road")
+    await page.locator(".toast", has_text="Now: Picked up").wait_for()
     await press(page, "On the road", then="Delivered…")
 
     away = await dispatcher.open(f"/dashboard/packages/{package_id}")

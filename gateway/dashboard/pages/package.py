@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple, cast, get_args
 import msgspec
 
 from gateway.dashboard.news import METHODS, News, Newsroom, last_digits
-from gateway.dashboard.package_groups import GROUP_OF, _
+from gateway.dashboard.package_groups import GROUP_OF, _, words_of
 from gateway.dashboard.package_steps import NOT_NOW, STEPS, buttons_of, way_of
 from gateway.dashboard.pages.packages import may_reveal, purpose_of
 from gateway.errors import Conflict, InvalidInput, NotFound
@@ -168,7 +168,7 @@ class PackagePage:
             )
         except Conflict as error:
             raise Conflict(request.text(NOT_NOW)) from error
-        toast = request.text("Now: {status}", status=request.text(GROUP_OF[done.status].words))
+        toast = request.text("Now: {status}", status=request.text(words_of(done.status)))
         if event == "delivery.unassigned":
             toast = request.text("The driver is off")
         return SeeOther(f"packages/{package_id}", toast=toast)

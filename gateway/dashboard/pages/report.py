@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from gateway.dashboard.news import METHODS, REASONS
-from gateway.dashboard.package_groups import GROUP_OF, _
+from gateway.dashboard.package_groups import _, words_of
 from gateway.dashboard.package_steps import NOT_NOW, STEPS
 from gateway.errors import Conflict, InvalidInput, NotFound, Problem
 from gateway.model.bulk import BulkChange, report_of
@@ -90,7 +90,7 @@ class Reports:
                 done = await self._gateway.tracking.apply(request.caller, update)
             except (InvalidInput, Conflict) as error:
                 return await self._form(request, event, form, error)
-        toast = request.text("Now: {status}", status=request.text(GROUP_OF[done.status].words))
+        toast = request.text("Now: {status}", status=request.text(words_of(done.status)))
         return SeeOther(f"packages/{package_id}", toast=toast)
 
     async def _with_pictures(
