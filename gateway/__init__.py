@@ -4,9 +4,9 @@ Start reading at :mod:`gateway.hookspecs`; the public door for plugins is
 :mod:`gateway.plugin`.
 """
 
-from gateway.storage.without_orm import leave_out_orm
+from gateway.libraries.left_out import leave_out
 from gateway.version import __version__
 
 __all__ = ["__version__"]
 
-leave_out_orm()
+leave_out()

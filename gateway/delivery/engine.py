@@ -26,6 +26,8 @@ from gateway.storage.outage import failure_of
 _log = logging.getLogger(__name__)
 
 SWEEP_SECONDS: Final = 1.0
+# Between the first runs of two jobs: at the same moment each would open a connection of its own.
+JOBS_APART_SECONDS: Final = 0.02
 # How long a running job may still take when the engine is asked to stop.
 _JOB_GRACE_SECONDS: Final = 5.0
 _SILENCE: Final = timedelta(seconds=30)
@@ -77,7 +79,10 @@ class LocalEngine:
         self._dispatcher.on_next_due = self._wake_at
         self.background = [
             asyncio.create_task(self._sweep(), name="sweep"),
-            *(asyncio.create_task(self._repeat(job), name=job.name) for job in self._jobs),
+            *(
+                asyncio.create_task(self._repeat(job, place * JOBS_APART_SECONDS), name=job.name)
+                for place, job in enumerate(self._jobs)
+            ),
         ]
 
     async def stop(self) -> None:
@@ -252,7 +257,8 @@ class LocalEngine:
             await self._dispatcher.clock_skew.check(self._seconds_back)
         self._seconds_back = 0.0
 
-    async def _repeat(self, job: Job) -> None:
+    async def _repeat(self, job: Job, begins_after_seconds: float) -> None:
+        await self._pause(begins_after_seconds)
         while not self._ending.is_set():
             if not self._sweeping:
                 await self._pause(self._sweep_seconds)

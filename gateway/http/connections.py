@@ -25,8 +25,8 @@ from typing import Any, Final, cast
 
 import httptools
 import msgspec
-import uvicorn
 from litestar.types import Scope
+from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
@@ -183,7 +183,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def __init__(
         self,
-        config: uvicorn.Config,
+        config: Config,
         server_state: ServerState,
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,

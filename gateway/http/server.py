@@ -17,8 +17,9 @@ from collections.abc import Callable, Coroutine, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
-import uvicorn
 from litestar.types import ASGIApp
+from uvicorn.config import Config
+from uvicorn.server import Server
 
 from gateway.clock import Clock
 from gateway.errors import ConfigurationError
@@ -39,7 +40,7 @@ _TICK_SECONDS: Final = 1.0
 _RENEWAL_SECONDS: Final = 3600.0
 
 
-class HttpServer(uvicorn.Server):
+class HttpServer(Server):
     """Serves an ASGI application on sockets that listen already.
 
     ``on_ready`` is called when it accepts connections, ``on_stop`` before it waits for
@@ -303,8 +304,8 @@ def connection_cap(wanted: int) -> tuple[int, int]:
     return cap, max(16, min(BACKLOG, (soft - cap) // 2))
 
 
-def _config(app: ASGIApp, table: HttpTable) -> uvicorn.Config:
-    return uvicorn.Config(
+def _config(app: ASGIApp, table: HttpTable) -> Config:
+    return Config(
         app,
         lifespan="off",
         ws="none",

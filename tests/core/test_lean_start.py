@@ -1,6 +1,7 @@
 """A start imports no more than taking orders needs: megabytes, and time at each start.
 
 What is imported later comes with the first file, page, passkey, token of a provider, scrape …
+The environment of these tests has libraries that an installation has not.
 """
 
 import subprocess
@@ -8,16 +9,19 @@ import sys
 from importlib import resources
 from pathlib import Path
 
+import pytest
+
 from gateway.testing.schema import migrated_file
 
 ABSENT = (
-    "aiosmtplib", "alembic", "cryptography.x509", "difflib", "dramatiq",
-    "encodings.idna", "fido2", "gateway.http.docs.page", "gateway_csv.commands",
-    "gateway_csv.folder", "gateway_csv.importer", "gateway_csv.mapping", "gateway_reports.commands",
-    "gateway_rx_queue.commands", "gateway_shopify.commands", "gateway_webhooks.commands",
-    "jinja2", "joserfc", "limits",
-    "phonenumbers", "prometheus_client", "python_calamine", "rapidfuzz", "redis", "segno",
-    "sqlalchemy.dialects.postgresql", "sqlalchemy.orm", "statistics",
+    "aiosmtplib", "alembic", "annotated_types", "attr", "configparser", "cryptography.x509",
+    "difflib", "dramatiq", "encodings.idna", "fido2", "gateway.http.docs.page",
+    "gateway_csv.commands", "gateway_csv.folder", "gateway_csv.importer", "gateway_csv.mapping",
+    "gateway_reports.commands", "gateway_rx_queue.commands", "gateway_shopify.commands",
+    "gateway_webhooks.commands", "html", "jinja2", "joserfc", "limits", "logging.config",
+    "multiprocessing", "opentelemetry", "pdb", "phonenumbers", "prometheus_client", "psutil",
+    "pydantic", "python_calamine", "rapidfuzz", "redis", "segno", "sqlalchemy.dialects.postgresql",
+    "sqlalchemy.orm", "statistics", "uvicorn.main", "yaml",
 )  # fmt: skip
 
 TABLES = ("gateway_csv", "gateway_reports", "gateway_rx_queue", "gateway_shopify")
@@ -58,15 +62,73 @@ def test_a_start_imports_nothing_that_is_needed_later_or_never(tmp_path):
     assert done.stdout.strip() == ""
 
 
-def test_the_orm_that_no_start_imports_is_there_for_a_plugin():
-    code = (
-        "import sys, gateway; from sqlalchemy.ext import asyncio;"
-        "before = 'sqlalchemy.orm' in sys.modules;"
-        "from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker;"
-        "from sqlalchemy.ext.asyncio.session import AsyncSession as same;"
-        "print(before, AsyncSession is same, asyncio.AsyncSession is same)"
+def test_the_redis_client_comes_without_that_of_a_cluster_and_without_opentelemetry():
+    found = printed(
+        "import sys, gateway, redis, redis.asyncio;"
+        "print(*(each for each in ('opentelemetry', 'redis.cluster', 'redis.asyncio.cluster',"
+        "'redis.keyspace_notifications', 'redis.sentinel') if each in sys.modules))"
     )
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("package", "module", "name"),
+    [
+        ("sqlalchemy.ext.asyncio", "sqlalchemy.ext.asyncio.session", "AsyncSession"),
+        ("sqlalchemy.ext.asyncio", "sqlalchemy.ext.asyncio.scoping", "async_scoped_session"),
+        ("redis", "redis.cluster", "RedisCluster"),
+        ("redis.asyncio", "redis.asyncio.cluster", "RedisCluster"),
+        ("uvicorn", "uvicorn.main", "run"),
+    ],
+)
+def test_what_no_start_imports_is_there_when_it_is_asked_for(package, module, name):
+    found = printed(
+        f"import sys, importlib, gateway; package = importlib.import_module({package!r});"
+        f"before = {module!r} in sys.modules; from {package} import {name} as one;"
+        f"from {module} import {name} as same; print(before, one is same, package.{name} is same)"
+    )
+    assert found == ["False", "True", "True"]
+
+
+def test_a_module_that_was_left_out_can_be_read_as_an_attribute_of_its_package():
+    found = printed(
+        "import sys, gateway, redis, logging, uvicorn.config;"
+        "print(redis.cluster.RedisCluster.__name__, callable(logging.config.dictConfig),"
+        "'redis.cluster' in sys.modules)"
+    )
+    assert found == ["RedisCluster", "True", "True"]
+
+
+def test_a_name_that_a_package_never_had_is_reported_as_ever():
+    found = printed(
+        "import gateway, redis\ntry:\n  redis.nonsense\nexcept AttributeError as error:\n"
+        "  print(error)"
+    )
+    assert " ".join(found) == "module 'redis' has no attribute 'nonsense'"
+
+
+def test_what_litestar_imports_later_works_when_it_is_called():
+    found = printed(
+        "import gateway; from litestar.openapi.plugins import YamlRenderPlugin, yaml;"
+        "from litestar.exceptions.responses._debug_response import escape;"
+        "print(yaml.dump({'a': 1}).strip(), escape('<'))"
+    )
+    assert found == ["a:", "1", "&lt;"]
+
+
+@pytest.mark.parametrize(("first", "served"), [("import pydantic", True), ("pass", False)])
+def test_litestar_serves_pydantic_s_models_only_where_something_has_imported_them(first, served):
+    found = printed(
+        f"import gateway, sys\n{first}\nfrom litestar import Litestar\n"
+        "app = Litestar([], openapi_config=None)\n"
+        "print('pydantic' in sys.modules, any('Pydantic' in type(each).__name__ "
+        "for each in app.plugins))"
+    )
+    assert found == [str(served), str(served)]
+
+
+def printed(code):
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300
     )
-    assert done.stdout.split() == ["False", "True", "True"]
+    return done.stdout.split()

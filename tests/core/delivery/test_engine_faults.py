@@ -13,7 +13,7 @@ from core.gateways import Recorder, add_destination, opened, sqlite_url
 from waiting import PATIENCE_SECONDS
 
 from gateway.clock import SteppingClock, SystemClock
-from gateway.delivery.engine import LocalEngine
+from gateway.delivery.engine import JOBS_APART_SECONDS, LocalEngine
 from gateway.errors import StorageError
 from gateway.hookspecs import hookimpl
 from gateway.sdk.records import Job
@@ -222,6 +222,7 @@ async def test_jobs_are_done_again_and_again_whatever_they_raise(tmp_path, caplo
         assert works.rounds == {"quick": 0, "failing": 0, "hanging": 0}
         async with gateway.running():
             await until(lambda: works.rounds["quick"] >= 5 and works.rounds["failing"] >= 5)
+            await until(lambda: works.rounds["hanging"])
         assert not {task.get_name() for task in asyncio.all_tasks()} & works.rounds.keys()
 
     assert works.rounds["hanging"] == 1
@@ -229,6 +230,20 @@ async def test_jobs_are_done_again_and_again_whatever_they_raise(tmp_path, caplo
     [message] = set(caplog.messages)
     place = r"[\w/]*test_engine_faults\.py:\d+ in failing"
     assert re.fullmatch(f"job failing of plugin Works failed: ValueError at {place}", message)
+
+
+async def test_the_jobs_first_runs_begin_one_after_another():
+    # At once, each would open a connection to the database, and all of them stay open.
+    loop, begun = asyncio.get_running_loop(), []
+
+    async def run():
+        begun.append(loop.time())
+
+    jobs = [Job(str(number), run, every_seconds=NEVER) for number in range(4)]
+    before = loop.time()
+    async with Running(FakeDispatcher(), jobs=jobs, sweep_seconds=NEVER):
+        await until(lambda: len(begun) == 4)
+    assert begun[-1] - before >= 3 * JOBS_APART_SECONDS
 
 
 class Held(Recorder):

@@ -1,0 +1,1 @@
+"""How the libraries are loaded that the gateway is built on."""
