@@ -18,6 +18,7 @@ from waiting import PATIENCE_SECONDS
 from gateway.errors import StorageError
 from gateway.storage.database import Database, is_outage
 from gateway.storage.schema import facts
+from gateway.storage.transaction import Statement
 
 HOLDING_THE_FILE = """
 import sqlite3, sys
@@ -135,6 +136,19 @@ async def test_sqlite_is_opened_to_survive_a_power_cut(sqlite):
             for pragma, value in wanted.items():
                 found = (await connection.execute(text(f"PRAGMA {pragma}"))).scalar_one()
                 assert found == value, pragma
+
+
+async def test_no_connection_keeps_much_of_a_sqlite_file_in_memory(sqlite):
+    # A dozen of them is open after a busy day; a negative number means kilobytes.
+    async def kept(transaction):
+        [(kilobytes,)] = await transaction.fetch(Statement("PRAGMA cache_size"))
+        return kilobytes
+
+    found = [await sqlite.transact(kept)]
+    for opened in (sqlite.begin(), sqlite.read()):
+        async with opened as connection:
+            found.append((await connection.execute(text("PRAGMA cache_size"))).scalar_one())
+    assert found == [-4096, -4096, -2000]
 
 
 async def test_a_writer_in_another_process_is_waited_for(sqlite):
