@@ -31,16 +31,20 @@ _STEPS: Final = (
 )
 _EVENTS_EACH: Final = 1 + len(_STEPS)
 _SETTLED_SECONDS: Final = 2.0
+_FIFTHS: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Played:
-    """What came of it. ``memory_mb`` at the start, at half and at the end."""
+    """What came of it.
+
+    ``memory_mb`` at the start and after each fifth: all of it, and what of it is no file's.
+    """
 
     orders: int
     seconds: float
     cpu_seconds: float
-    memory_mb: Sequence[float]
+    memory_mb: Sequence[tuple[float, float]]
     file_kb_an_order: float
 
 
@@ -88,7 +92,8 @@ def _play(
     reports = threading.Thread(target=_report, args=(gateway, created))
     reports.start()
     before, size = gateway.cpu_seconds(), gateway.database.stat().st_size
-    memory = [gateway.memory_mb()["serve"]]
+    looks = {round(len(parts) * fifth / _FIFTHS) for fifth in range(1, _FIFTHS)}
+    memory = [_memory(gateway)]
     began, first = time.monotonic(), 0
     for place, count in enumerate(parts):
         if count:
@@ -100,13 +105,13 @@ def _play(
                 created.put(each)
             first += count
         time.sleep(max(0.0, began + (place + 1) * seconds - time.monotonic()))
-        if place + 1 == len(parts) // 2:
-            memory.append(gateway.memory_mb()["serve"])
+        if place + 1 in looks:
+            memory.append(_memory(gateway))
     created.put(None)
     reports.join()
     sink.wait_for(first * _EVENTS_EACH)
     time.sleep(_SETTLED_SECONDS)
-    memory.append(gateway.memory_mb()["serve"])
+    memory.append(_memory(gateway))
     grown = gateway.database.stat().st_size - size
     return Played(
         orders=first,
@@ -115,6 +120,10 @@ def _play(
         memory_mb=memory,
         file_kb_an_order=grown / first / 1000,
     )
+
+
+def _memory(gateway: GatewayServer) -> tuple[float, float]:
+    return gateway.memory_mb()["serve"], gateway.own_memory_mb()
 
 
 def _report(gateway: GatewayServer, created: "queue.SimpleQueue[str | None]") -> None:
@@ -139,8 +148,12 @@ def _table(key: str, heading: str, played: Played, idle_a_day: float | None) -> 
         ]
     rows += [
         [
-            "memory at the start, at half, at the end",
-            " / ".join(f"{mb:.0f}" for mb in played.memory_mb) + " MB",
+            "memory at the start and after each fifth",
+            " / ".join(f"{mb:.0f}" for mb, _ in played.memory_mb) + " MB",
+        ],
+        [
+            "of which it has allocated itself",
+            " / ".join(f"{mb:.0f}" for _, mb in played.memory_mb) + " MB",
         ],
         ["the database file grew by", f"{played.file_kb_an_order:.1f} KB an order"],
     ]
