@@ -162,14 +162,17 @@ async def test_news_leaves_what_is_open_and_where_the_focus_is(running, key, sig
     package_id = await ordered(running, key)
     visit = await sign_in_as("pharmacist")
     page = await visit.open(f"/dashboard/packages/{package_id}")
-    await page.get_by_role("button", name="Reveal").click()
-    await page.get_by_role("button", name="Care", exact=True).wait_for()
     await page.get_by_role("link", name="Assign a driver").focus()
-
     await flagged(running, key, package_id, needs_person=True)
     await page.get_by_role("button", name="Seen to").wait_for()
+    focused = await page.evaluate("document.activeElement.textContent.trim()")
 
-    assert await page.evaluate("document.activeElement.textContent.trim()") == "Assign a driver…"
+    await page.get_by_role("button", name="Reveal").click()
+    await page.get_by_role("button", name="Care", exact=True).wait_for()
+    await flagged(running, key, package_id, needs_person=False)
+    await page.get_by_role("button", name="Seen to").wait_for(state="detached")
+
+    assert focused == "Assign a driver…"
     assert await page.get_by_role("button", name="Care", exact=True).is_visible()
 
 

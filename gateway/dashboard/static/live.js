@@ -335,9 +335,9 @@ async function copy(button) {
 
 // A menu that the focus has left closes; Escape is the browser's, and returns it to the button.
 
-addEventListener("focusin", ({ target }) => {
-  const left = all(":popover-open").filter((each) => !each.contains(target) && target.popoverTargetElement !== each);
-  left.forEach((each) => each.hidePopover());
+addEventListener("focusout", ({ target, relatedTarget: next }) => {
+  const menu = target.closest?.(":popover-open");
+  if (menu && next && !menu.contains(next) && next.popoverTargetElement !== menu) menu.hidePopover();
 });
 
 // Boxes: how many are checked, all of them, and what can be done with them.
