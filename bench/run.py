@@ -27,6 +27,7 @@ import latency
 import page
 import pages
 import peer
+import profile_of_order
 import rx_queue
 import scaling
 import small
@@ -56,6 +57,7 @@ PARTS: Final[Sequence[Part]] = (
     day.HOUR,
     small.PART,
     killed.PART,
+    profile_of_order.PART,
 )
 
 

@@ -20,6 +20,7 @@ from sqlalchemy import NullPool, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 HERE: Final = Path(__file__).parent
+SPIKE: Final = str(HERE / "spike.py")
 KEYS: Final = 4
 SINK_PORTS: Final = 100
 _PATIENCE_SECONDS: Final = 120.0
@@ -52,6 +53,10 @@ class Server:
         self.port = port
         self._process = process
         self._watched = psutil.Process(process.pid)
+
+    def signal(self, number: int) -> None:
+        """Send its process a signal."""
+        self._process.send_signal(number)
 
     def cpu_seconds(self) -> float:
         """Return what the process used of the processors since it began, all threads."""
@@ -209,13 +214,15 @@ class Stage:
             yield Sink(process, json.loads(_first_line(process, self.folder / "sink.log")))
 
     @contextmanager
-    def spike(self, name: str, setup: Setup, sink_url: str) -> Iterator[tuple[Server, str]]:
+    def spike(
+        self, name: str, setup: Setup, sink_url: str, *, program: Sequence[str] = (SPIKE,)
+    ) -> Iterator[tuple[Server, str]]:
         """Run the yardstick of an order's cost on a database of its own; yields it and its key."""
         with setup.configuration(1) as configuration:
             url = str(tomllib.loads(configuration)["database"]["url"])
             in_file = url.startswith("sqlite")
             database = str(self.folder / f"{name}.db") if in_file else url.replace("+asyncpg", "")
-            command = [sys.executable, str(HERE / "spike.py"), database, sink_url]
+            command = [sys.executable, *program, database, sink_url]
             log = self.folder / f"{name}.log"
             with _running(command, self.folder, log) as process:
                 said = json.loads(_first_line(process, log))
@@ -274,6 +281,7 @@ class Stage:
         made: Made,
         setup: Setup,
         *,
+        program: Sequence[str] = ("-m", "gateway"),
         inside: Sequence[Path] = (),
         environment: Mapping[str, str] | None = None,
     ) -> Iterator[GatewayServer]:
@@ -282,7 +290,7 @@ class Stage:
         processes, said = {}, {}
         with ExitStack() as running:
             for each in names:
-                command = [sys.executable, "-m", "gateway", each.split()[0], "--json"]
+                command = [sys.executable, *program, each.split()[0], "--json"]
                 log = made.folder / f"{each}.log"
                 if inside:
                     command = [
