@@ -153,12 +153,16 @@ async def fetch_each(
     return rows
 
 
-_ARRAYS: Final = ((Boolean, "bool"), (BigInteger, "int8"), (Integer, "int4"), (Float, "float8"))
+_POSTGRES_TYPES: Final = (
+    (Boolean, "bool"),
+    (BigInteger, "int8"),
+    (Integer, "int4"),
+    (Float, "float8"),
+    (LargeBinary, "bytea"),
+)
 
 
-def array_type(table: Table, column: str) -> str:
-    """Return PostgreSQL's array type for the values of a column."""
+def postgres_type(table: Table, column: str) -> str:
+    """Return PostgreSQL's type for the values of a column."""
     kind = table.c[column].type
-    if isinstance(kind, LargeBinary):
-        return "bytea[]"
-    return next((f"{name}[]" for of, name in _ARRAYS if isinstance(kind, of)), "text[]")
+    return next((name for of, name in _POSTGRES_TYPES if isinstance(kind, of)), "text")
