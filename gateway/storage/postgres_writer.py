@@ -52,7 +52,7 @@ class PostgresTransaction(Transaction):
         self.driver: Any = adapter.driver_connection
         self.rests_since = 0.0
         self._begun = False
-        self._pending: list[tuple[Table, tuple[str, ...], Sequence[Row]]] = []
+        self._pending: dict[Table, tuple[tuple[str, ...], Sequence[Row]]] = {}
 
     async def fetch(self, statement: Statement, **values: Any) -> Sequence[Row]:
         """Run a hot statement and return its rows."""
@@ -73,9 +73,18 @@ class PostgresTransaction(Transaction):
         return await self._sent(statement.postgresql, statement.in_order(values))
 
     async def insert(self, table: Table, columns: tuple[str, ...], rows: Sequence[Row]) -> None:
-        """Insert ``rows`` with the next statement, or at the end."""
-        if rows:
-            self._pending.append((table, columns, rows))
+        """Insert ``rows`` with the next statement, or at the end.
+
+        Those of one table go together, because PostgreSQL promises no order between the parts of a
+        statement.
+        """
+        if not rows:
+            return
+        before = self._pending.get(table)
+        if before is not None and before[0] != columns:
+            await self._begin()  # sends what waits
+            before = None
+        self._pending[table] = (columns, rows if before is None else [*before[1], *rows])
 
     async def update(
         self, table: Table, columns: tuple[str, ...], key: str, rows: Sequence[Row]
@@ -128,12 +137,14 @@ class PostgresTransaction(Transaction):
         await self._send_pending()
 
     async def _send_pending(self) -> None:
-        blocks, self._pending = self._pending, []
+        blocks, self._pending = self._pending, {}
         if not blocks:
             return
-        counts = tuple((table, columns, min(len(rows), _MANY)) for table, columns, rows in blocks)
+        counts = tuple(
+            (table, columns, min(len(rows), _MANY)) for table, (columns, rows) in blocks.items()
+        )
         values: list[Any] = []
-        for _, _, rows in blocks:
+        for _, rows in blocks.values():
             if len(rows) < _MANY:
                 values.extend(chain.from_iterable(rows))
             else:  # an array for each column

@@ -12,10 +12,11 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from gateway.errors import StorageError
 from gateway.storage.database import Database, insert_rows, update_rows
-from gateway.storage.schema import facts
+from gateway.storage.schema import changes, facts
 from gateway.storage.transaction import Statement
 
 COLUMNS = ("name", "value")
+CHANGES = ("topic", "account_id", "site", "count", "ids", "at_ms")
 VALUE = Statement("SELECT value FROM facts WHERE name = :name")
 ANY_OF = Statement(
     "SELECT name FROM facts WHERE name = :name",
@@ -100,6 +101,43 @@ async def test_of_many_rows_each_is_there_and_found(database):
         return await transaction.fetch_each(ANY_OF, "name", ["none", *names, "other"])
 
     assert sorted(row[0] for row in await database.transact(store)) == names
+
+
+@pytest.mark.parametrize("few", [1, 2, 4])
+@pytest.mark.parametrize("many", [1, 4, 5, 6])
+async def test_rows_of_several_tables_are_stored_in_their_order(database, few, many):
+    topics = [f"t{number}" for number in range(many)]
+    names = [f"n{number}" for number in range(few)]
+
+    async def store(transaction):
+        news = [(topic, "acme", None, 1, "", 5) for topic in topics]
+        await insert_rows(transaction, changes, CHANGES, news[:1])
+        await insert_rows(transaction, facts, COLUMNS, [(name, "1") for name in names])
+        await insert_rows(transaction, changes, CHANGES, news[1:])
+
+    await database.transact(store)
+
+    query = select(changes.c.topic, changes.c.site, changes.c.at_ms).order_by(changes.c.sequence)
+    async with database.read() as connection:
+        stored = [tuple(row) for row in await connection.execute(query)]
+        known = (await connection.execute(select(facts.c.name).order_by(facts.c.name))).scalars()
+    assert stored == [(topic, None, 5) for topic in topics]
+    assert set(names) <= set(known)
+
+
+async def test_rows_of_a_table_with_other_columns_come_after_the_first(database):
+    async def store(transaction):
+        await insert_rows(transaction, changes, CHANGES, [("t0", "acme", None, 1, "", 5)])
+        with_mode = (*CHANGES, "mode")
+        await insert_rows(transaction, changes, with_mode, [("t1", "acme", None, 1, "", 5, "live")])
+        await insert_rows(transaction, changes, CHANGES, [("t2", "acme", None, 1, "", 5)])
+
+    await database.transact(store)
+
+    query = select(changes.c.topic, changes.c.mode).order_by(changes.c.sequence)
+    async with database.read() as connection:
+        stored = [tuple(row) for row in await connection.execute(query)]
+    assert stored == [("t0", None), ("t1", "live"), ("t2", None)]
 
 
 async def test_of_many_rows_none_is_there_where_one_has_the_key_of_another(database):
