@@ -298,7 +298,7 @@ def _insertion(blocks: tuple[tuple[Table, tuple[str, ...], int], ...]) -> str:
 def updating_all(table: Table, columns: tuple[str, ...], key: str) -> str:
     """Return the statement that writes columns of many rows: an array for each, the key's last."""
     arrays = ",".join(
-        f"${number}::{array_type(table, column)}"
+        f"${number}::{postgres_type(table, column)}[]"
         for number, column in enumerate((*columns, key), start=1)
     )
     sets = ",".join(f"{column}=new.{column}" for column in columns)
