@@ -19,6 +19,7 @@ A route declares these in its ``opt``:
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, Final
 
 import msgspec
@@ -100,8 +101,7 @@ class Authentication(ASGIMiddleware):
             receive = capped(scope, receive, options["max_body_bytes"])
         self._parameters.check(scope)  # type: ignore[arg-type]  # only HTTP comes here
         if caller is not None and options.get("waits"):
-            waiting = self._streams if caller.kind == "person" else self._waiting
-            with waiting.held(caller.actor):
+            with self.waiting(caller):
                 await next_app(scope, receive, send)
             return
         if options.get("session"):
@@ -111,6 +111,11 @@ class Authentication(ASGIMiddleware):
                 await next_app(scope, counted, send)
             return
         await next_app(scope, receive, send)
+
+    def waiting(self, caller: Caller) -> AbstractContextManager[None]:
+        """Count a request whose response is delayed; raises ``RateLimited`` at a cap."""
+        waiting = self._streams if caller.kind == "person" else self._waiting
+        return waiting.held(caller.actor)
 
     async def admit(self, scope: Scope, receive: Receive, options: Mapping[str, Any]) -> Caller:
         """Store the caller in the scope, if limits, permissions and plan allow the request."""

@@ -4,12 +4,14 @@ Litestar finds the route, builds a request, extracts and converts parameters, re
 and wraps the answer, an eighth of the event loop's time for an order. A handler that takes no more
 than its raw body, the caller, objects of its plugin (:func:`gateway.sdk.http.provided`) and text
 headers without constraints is called directly, after the same authentication and with the same
-answers to errors. Any other route, and any other spelling of an address, goes to Litestar; an
-answer that isn't plain JSON is sent by Litestar too.
+answers to errors; one whose response waits for news may take the request too, to see that its
+client has gone. Any other route, and any other spelling of an address, goes to Litestar; an answer
+that isn't plain JSON is sent by Litestar too.
 """
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from types import NoneType
 from typing import Any, Final, NamedTuple
 
@@ -31,7 +33,7 @@ from gateway.http.forms import BoundedRequest
 from gateway.sdk.http import JSON, Provided
 
 # Authentication does more for a route that declares one of these.
-_NOT_DIRECT: Final = frozenset({"max_body_bytes", "page", "public", "resolve", "session", "waits"})
+_NOT_DIRECT: Final = frozenset({"max_body_bytes", "page", "public", "resolve", "session"})
 # Litestar sends no body with these.
 _WITHOUT_BODY: Final = frozenset({204, 304})
 _OWN_HEADERS: Final = frozenset({"content-length", "content-type"})
@@ -48,11 +50,15 @@ class DirectRoute(NamedTuple):
     """By parameter: the header's name, and the default."""
     takes_body: bool
     takes_caller: bool
+    takes_request: bool
+    waits: bool
     max_body_bytes: int
 
-    async def call(self, scope: Scope, receive: Receive) -> Any:
+    async def call(self, scope: Scope, receive: Receive, send: Send) -> Any:
         """Call the handler and return its answer."""
         arguments = dict(self.provided)
+        if self.takes_request:
+            arguments["request"] = BoundedRequest(scope, receive, send)
         sent = Headers.from_scope(scope)
         for parameter, (name, default) in self.headers.items():
             arguments[parameter] = sent.get(name, default)
@@ -86,8 +92,9 @@ class DirectRoutes:
         scope["path_params"] = {}
         scope.setdefault("state", {})
         try:
-            await self._authentication.admit(scope, receive, route.handler.opt)
-            answer = await route.call(scope, receive)
+            caller = await self._authentication.admit(scope, receive, route.handler.opt)
+            with self._authentication.waiting(caller) if route.waits else nullcontext():
+                answer = await route.call(scope, receive, send)
         except Exception as error:  # noqa: BLE001 - Litestar's handlers take any
             answer = answer_to(BoundedRequest(scope, receive, send), error)
         if _is_plain(answer):
@@ -123,6 +130,8 @@ def _direct(path: str, handler: HTTPRouteHandler, model: Any) -> DirectRoute | N
     providers = handler.resolve_dependencies()
     provided: dict[str, Any] = {}
     headers: dict[str, tuple[str, str | None]] = {}
+    waits = bool(handler.opt.get("waits"))
+    reserved = {"body", "request"} if waits else {"body"}
     by_header = {each.field_name: each for each in model.expected_header_params}
     for name, field in fields.items():
         provider = providers.get(name)
@@ -130,7 +139,7 @@ def _direct(path: str, handler: HTTPRouteHandler, model: Any) -> DirectRoute | N
             provided[name] = provider.value
         elif name in by_header and _is_plain_header(field):
             headers[name] = (by_header[name].field_alias, field.default)
-        elif not (name == "body" and provider is None) and not _is_caller(name, provider):
+        elif not (name in reserved and provider is None) and not _is_caller(name, provider):
             return None
     most = handler.resolve_request_max_body_size()
     if most is None or _has_hooks(handler):
@@ -142,6 +151,8 @@ def _direct(path: str, handler: HTTPRouteHandler, model: Any) -> DirectRoute | N
         headers,
         takes_body="body" in fields,
         takes_caller="caller" in fields,
+        takes_request="request" in fields,
+        waits=waits,
         max_body_bytes=most,
     )
 

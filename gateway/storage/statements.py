@@ -311,3 +311,9 @@ WITH_WORK: Final = Statement(
 RUNNING_RECOVERIES: Final = Statement(
     "SELECT id FROM recoveries WHERE state = 'running' ORDER BY id LIMIT 1"
 )
+
+# -- audit ------------------------------------------------------------------------------------
+
+AUDIT_HEAD: Final = Statement(
+    "SELECT sequence, digest FROM audit WHERE sequence = (SELECT max(sequence) FROM audit)"
+)

@@ -64,6 +64,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from sqlalchemy import (
@@ -76,7 +77,6 @@ from sqlalchemy import (
     case,
     delete,
     select,
-    text,
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -87,11 +87,15 @@ from gateway.storage.batcher import Batcher
 from gateway.storage.database import Database, insert_into
 from gateway.storage.maintenance.locks import WORK_QUEUE_LOCK
 from gateway.storage.queue_table import MAX_ATTEMPTS, QueueTable, open_items
+from gateway.storage.transaction import Statement, fetch
 
 _log = logging.getLogger(__name__)
 
 _SWEEP_LIMIT: Final = 500
 LEASE_ENDED: Final = "lease_ended"
+_LOCK: Final = Statement(
+    "", "SELECT pg_advisory_xact_lock(:queue, hashtext(:partition))", locks=True
+)
 
 Ending = Literal["done", "waiting", "dead", "held", "lost"]
 """An item's state after a settlement; ``lost``: the lease ended, and the item was taken again."""
@@ -181,6 +185,9 @@ class WorkQueue:
         self._gateway = gateway
         self._wake = wake
         self._batcher: Batcher[_Claim | Settlement, Any] = Batcher(self._flush)
+        position = queue.table.c.keys().index
+        self._place = itemgetter(position(queue.due_at), position(queue.order))
+        self._identity = itemgetter(position(queue.id), position(queue.attempts))
         self._open, self._open_or_dead = open_items(queue), open_items(queue, or_dead=True)
 
     async def put(
@@ -336,11 +343,11 @@ class WorkQueue:
         if queue.lease is not None:
             given["token"] = token = secrets.token_urlsafe(18)
         rows = (await connection.execute(statement, given)).all()
-        taken = sorted(rows, key=lambda row: (_of(row, queue.due_at), _of(row, queue.order)))
-        return [
-            Claimed(queue.name, _of(row, queue.id), _of(row, queue.attempts), token, until, row)
-            for row in taken
-        ]
+        claimed = []
+        for row in sorted(rows, key=self._place):
+            item_id, attempts = self._identity(row)
+            claimed.append(Claimed(queue.name, item_id, attempts, token, until, row))
+        return claimed
 
     async def has_due(
         self,
@@ -515,10 +522,8 @@ class WorkQueue:
     async def _lock(self, connection: AsyncConnection, partition: str | None) -> None:
         """Let one claim of a partition follow the other; SQLite's writers do so anyway."""
         if self.table.subject is not None and connection.dialect.name == "postgresql":
-            await connection.execute(
-                text("SELECT pg_advisory_xact_lock(:queue, hashtext(:partition))"),
-                {"queue": WORK_QUEUE_LOCK, "partition": f"{self.table.name}:{partition or ''}"},
-            )
+            of_partition = f"{self.table.name}:{partition or ''}"
+            await fetch(connection, _LOCK, queue=WORK_QUEUE_LOCK, partition=of_partition)
 
     async def _held(self, connection: AsyncConnection, items: Sequence[Claimed]) -> set[str]:
         """Return the ids of those items that are still as they were claimed, locked."""

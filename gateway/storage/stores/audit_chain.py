@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, NamedTuple, Self
 
-from sqlalchemy import Row, select, text
+from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import to_epoch_ms
@@ -26,8 +26,11 @@ from gateway.storage.crypto.encryption import Sealer
 from gateway.storage.database import insert_rows
 from gateway.storage.maintenance.locks import AUDIT_CHAIN_LOCK
 from gateway.storage.schema import audit, patient_lookups
+from gateway.storage.statements import AUDIT_HEAD
 from gateway.storage.stores.lookups import Pairs, lookups_of
+from gateway.storage.transaction import Statement, fetch
 
+_LOCK: Final = Statement("", "SELECT pg_advisory_xact_lock(:key)", locks=True)
 FIRST: Final = bytes(32)
 """The digest before the first row."""
 _ABSENT: Final = b"\xff\xff\xff\xff"
@@ -99,16 +102,14 @@ class Verification:
 async def lock_chain(connection: AsyncConnection) -> None:
     """Wait for the turn to append; held until the transaction ends. On SQLite writers queue."""
     if connection.dialect.name == "postgresql":
-        await connection.execute(
-            text("SELECT pg_advisory_xact_lock(:key)"), {"key": AUDIT_CHAIN_LOCK}
-        )
+        await fetch(connection, _LOCK, key=AUDIT_CHAIN_LOCK)
 
 
 async def read_head(connection: AsyncConnection) -> Head | None:
     """Return the newest row's sequence and digest; ``None`` for an empty trail."""
-    newest = select(audit.c.sequence, audit.c.digest).order_by(audit.c.sequence.desc()).limit(1)
-    row = (await connection.execute(newest)).first()
-    return None if row is None else Head(row[0], bytes(row[1]))
+    for sequence, digest in await fetch(connection, AUDIT_HEAD):
+        return Head(sequence, bytes(digest))
+    return None
 
 
 async def holds(connection: AsyncConnection, head: Head) -> bool:

@@ -112,8 +112,8 @@ class Changes:
         """Add an audit entry: the actor read or changed patient data."""
         self._audit.append(audit_entry(self._gateway, job, actor, action))
 
-    async def write(self, connection: AsyncConnection) -> Published:
-        """Write all changes; pass the result to ``announce`` after the commit."""
+    async def save(self, connection: AsyncConnection) -> None:
+        """Write the jobs themselves, for the later statements of this transaction."""
         if self._replaced:
             await self._store.replace(connection, self._replaced)
         if self._new:
@@ -121,6 +121,11 @@ class Changes:
         if self._changed:
             await self._store.save(connection, list(self._changed.values()))
             await drop_drafts(connection, self._decided())
+        self._replaced, self._new, self._changed = [], [], {}
+
+    async def write(self, connection: AsyncConnection) -> Published:
+        """Write all changes; pass the result to ``announce`` after the commit."""
+        await self.save(connection)
         if self._history:
             await self._store.add_history(connection, self._history)
         if self._audit:

@@ -158,18 +158,16 @@ class Leasing:
             answers[place] = answer = self._settled(changes, jobs.get(report.job_id), report)
             if isinstance(answer, Job):
                 jobs[answer.id] = answer
-        published = await changes.write(transaction)
-        handing = Changes(self._gateway, self._store, changes.now)
+        await changes.save(transaction)
         for (scope, lease_seconds), asks in _by_scope(batch):
             limit = sum(ask.limit for _, ask in asks)
             claimed = await self._claims.take(
-                transaction, scope, limit, lease_seconds, handing.now_ms
+                transaction, scope, limit, lease_seconds, changes.now_ms
             )
             taken = (self._store.job(item.row) for item in claimed)
             for place, ask in asks:
-                answers[place] = self._handed_out(handing, ask, taken)
-        await handing.write(transaction)
-        return answers, published
+                answers[place] = self._handed_out(changes, ask, taken)
+        return answers, await changes.write(transaction)
 
     @staticmethod
     def _handed_out(changes: Changes, ask: LeaseRequest, taken: Iterator[Job]) -> list[Job]:

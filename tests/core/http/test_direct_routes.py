@@ -1,6 +1,7 @@
 """Routes that are answered without Litestar: the same answers, and only where nothing is missed."""
 
 import json
+from contextlib import contextmanager
 from typing import Annotated
 
 import pytest
@@ -245,6 +246,33 @@ def test_a_route_with_other_parameters_is_litestars():
         return json_response(str(request))
 
     assert routed(query, path, whole) == []
+
+
+async def test_a_direct_route_that_waits_counts_as_waiting_and_sees_that_its_client_has_gone():
+    counted = []
+
+    class Counting(_Everyone):
+        async def admit(self, scope, receive, opt):
+            await super().admit(scope, receive, opt)
+            return "the caller"
+
+        @contextmanager
+        def waiting(self, caller):
+            counted.append(caller)
+            yield
+            counted.append("over")
+
+    @post("/news", opt={"waits": True})
+    async def news(body: RawBody, request: Request) -> Response[bytes]:
+        message = await request.receive()
+        return json_response([body.decode(), message["type"], request.headers["host"], *counted])
+
+    app = Litestar([news], openapi_config=None)
+    own = await ask(DirectRoutes(app, Counting()), [], b"ab", path="/news", chunks=2)
+
+    assert routed(news) == [("POST", "/news")]
+    assert json.loads(own[2]) == ["ab", "http.disconnect", "localhost:8080", "the caller"]
+    assert counted == ["the caller", "over"]
 
 
 @pytest.mark.parametrize("name", ["middleware", "exception_handlers", "after_request"])
