@@ -227,6 +227,8 @@ class GuardedProtocol(HttpToolsProtocol):
         transport: Any = self.transport
         if transport is not None:
             super().connection_lost(exc)
+        if self.is_idle:  # both refer to this protocol: it would wait for the garbage collector
+            self.cycle = self.scope = None  # type: ignore[assignment]
 
     def abort(self) -> None:
         """Close at once; the buffer is lost."""

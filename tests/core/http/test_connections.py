@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import socket
@@ -10,6 +11,8 @@ import sys
 import pytest
 from raw_http import RawClient, raw_client, until
 from waiting import PATIENCE_SECONDS
+
+from gateway.http.connections import GuardedProtocol
 
 HEAD = "Host: gateway\r\n"
 PLUGINS = "[plugins.json_api]\n"
@@ -52,6 +55,24 @@ def refused(gateway, reason: str) -> int:
 def connections(gateway) -> float:
     [(_, [number])] = gateway.gateway.metrics.connections.rows()
     return number
+
+
+async def test_a_closed_connection_does_not_wait_for_the_garbage_collector(gateway):
+    # Nine kilobytes each, of which the collector comes for thousands at a time.
+    gc.collect()
+    gc.disable()
+    try:
+        async with raw_client(gateway.url) as client:
+            await client.send(get("/health/live"))
+            assert (await client.answer()).status == 200
+            assert protocols()
+        await until(lambda: not protocols())
+    finally:
+        gc.enable()
+
+
+def protocols() -> list[object]:
+    return [each for each in gc.get_objects() if isinstance(each, GuardedProtocol)]
 
 
 # Deadlines
