@@ -67,6 +67,7 @@ async def test_anyone_looks_around_with_the_code_and_ctrl_c_removes_everything(t
                     assert status in packages
                 day = page(await visitor.get("/dashboard/reports?site=queen"))
                 assert "Close this day" in day
+                assert "passkey" in page(await visitor.get("/dashboard/me/factors"))
 
                 # The browser that used the code looks as others, without one.
                 assert 'name="code"' not in page(await visitor.get("/demo"))
