@@ -47,7 +47,14 @@ from gateway.storage.postgres_connections import look_when_taken, plan_each_time
 from gateway.storage.postgres_writer import PostgresWriter, updating_all
 from gateway.storage.sqlite_reader import Connection, connect_to
 from gateway.storage.sqlite_writer import SqliteWriter, updating, wrapped
-from gateway.storage.transaction import Answer, Row, Statement, Transaction, TransactionFunction
+from gateway.storage.transaction import (
+    Answer,
+    Row,
+    Statement,
+    Transaction,
+    TransactionFunction,
+    is_transaction,
+)
 
 Dialect = Literal["sqlite", "postgresql"]
 
@@ -471,7 +478,7 @@ async def insert_rows(
     rows: Sequence[tuple[Any, ...]],
 ) -> None:
     """Insert ``rows``, each the values of ``columns`` in their order, in the driver's types."""
-    if isinstance(connection, Transaction):
+    if is_transaction(connection):
         await connection.insert(table, columns, rows)
         return
     start = 0

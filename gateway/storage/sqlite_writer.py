@@ -80,6 +80,8 @@ class SqliteTransaction(Transaction):
         rows: list[Row] = []
         if statement.among is not None:
             for size in _VALUES_AT_ONCE:
+                if len(each) - start < size:
+                    continue
                 sql = statement.among.format(",".join("?" * size))
                 while len(each) - start >= size:
                     rows += self._run(sql, each[start : start + size])
@@ -126,7 +128,7 @@ class SqliteTransaction(Transaction):
         start = 0
         for values in _VALUES_AT_ONCE:
             together = values // len(columns)
-            if together > 1:
+            if 1 < together <= len(rows) - start:
                 sql = insertion(table.name, columns, together)
                 while len(rows) - start >= together:
                     self._run(sql, tuple(chain.from_iterable(rows[start : start + together])))
@@ -309,8 +311,9 @@ def _grant(granted: asyncio.Future[None]) -> None:
 
 def _hand_over(results: Sequence[_Result]) -> None:
     """Wake the callers: one call for each event loop; usually there is one."""
-    for loop in {work.loop for work, _, _ in results}:
-        own = [each for each in results if each[0].loop is loop]
+    loops = {work.loop for work, _, _ in results}
+    for loop in loops:
+        own = results if len(loops) == 1 else [each for each in results if each[0].loop is loop]
         with suppress(RuntimeError):  # the event loop is closed: no caller waits any more
             loop.call_soon_threadsafe(_answer, own)
 

@@ -23,7 +23,7 @@ Everything that takes an ``AsyncConnection`` takes a ``Transaction``.
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeGuard, TypeVar
 
 from sqlalchemy import BigInteger, Boolean, Float, Integer, LargeBinary, Table
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -125,13 +125,21 @@ class Transaction(AsyncConnection):
         raise NotImplementedError  # each database's writer has its own
 
 
+def is_transaction(connection: AsyncConnection) -> TypeGuard[Transaction]:
+    """Return whether ``connection`` is that of a transaction function.
+
+    ``isinstance`` calls a Python function for an abstract class, ten times an order.
+    """
+    return Transaction in type(connection).__mro__
+
+
 TransactionFunction = Callable[[Transaction], Awaitable[Answer]]
 """Returns its answer after its last statement; the commit follows."""
 
 
 async def fetch(connection: AsyncConnection, statement: Statement, **values: Any) -> Sequence[Row]:
     """Run a hot statement on any connection and return its rows."""
-    if isinstance(connection, Transaction):
+    if is_transaction(connection):
         return await connection.fetch(statement, **values)
     is_sqlite = connection.dialect.name == "sqlite"
     sql = statement.sqlite if is_sqlite else statement.postgresql
@@ -144,7 +152,7 @@ async def fetch_each(
     connection: AsyncConnection, statement: Statement, name: str, each: Sequence[Any], **values: Any
 ) -> Sequence[Row]:
     """Run a hot statement for each of some values on any connection."""
-    if isinstance(connection, Transaction):
+    if is_transaction(connection):
         return await connection.fetch_each(statement, name, each, **values)
     runs = each if connection.dialect.name == "sqlite" else [list(each)]
     rows: list[Row] = []
