@@ -10,13 +10,12 @@ import traceback
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from litestar.datastructures import Headers
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.clock import Clock
 from gateway.errors import BodyTimeout, StorageError
-from gateway.http.auth import caller_of
+from gateway.http.auth import caller_of, sent_header
 from gateway.model.wire import encode
 from gateway.observability import log_context
 from gateway.observability.log_context import request_id
@@ -83,7 +82,7 @@ class AccessLog:
         tracing = self._tracing()
         span = None
         if tracing is not None and scope["path"] not in _MONITORED:
-            span = tracing.begin(Headers.from_scope(scope).get("traceparent"))
+            span = tracing.begin(sent_header(scope, b"traceparent"))
             log_context.traceparent.set(traceparent_of(span))
         try:
             await self._app(scope, request.receive, request.send)

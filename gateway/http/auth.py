@@ -129,9 +129,8 @@ class Authentication(ASGIMiddleware):
         self, scope: Scope, receive: Receive, options: Mapping[str, Any], method: str
     ) -> Caller:
         """Return the caller, if its limits, permissions and plan allow the request."""
-        headers = Headers.from_scope(scope)
         try:
-            caller = await self._authenticate(scope, headers, options)
+            caller = await self._authenticate(scope, options)
         except SessionLocked:
             if options.get("page") and method not in _SAFE_METHODS:
                 await self._web.keep_form(scope, receive)
@@ -148,7 +147,7 @@ class Authentication(ASGIMiddleware):
         if feature is not None and method not in _SAFE_METHODS and not policy.endswith("reads"):
             self._plans.need(caller.account_id, feature)
         if method not in _SAFE_METHODS:
-            _check_media(headers, options.get("media", _JSON))
+            _check_media(scope, options.get("media", _JSON))
         _check_address(scope)
         return caller
 
@@ -164,17 +163,16 @@ class Authentication(ASGIMiddleware):
         )
         await self._audit.note([entry])
 
-    async def _authenticate(
-        self, scope: Scope, headers: Headers, options: Mapping[str, Any]
-    ) -> Caller:
-        if "x-api-key" not in headers or options.get("session"):
-            person = await self._web.person(scope, headers, options)
+    async def _authenticate(self, scope: Scope, options: Mapping[str, Any]) -> Caller:
+        key = sent_header(scope, b"x-api-key")
+        if key is None or options.get("session"):
+            person = await self._web.person(scope, Headers.from_scope(scope), options)
             if person is not None:
                 return person
         try:
-            return await self._keys.authenticate(headers.get("x-api-key"), _host(scope))
+            return await self._keys.authenticate(key, _host(scope))
         except RateLimited:
-            if not self._has_proxies and "x-forwarded-for" in headers:
+            if not self._has_proxies and sent_header(scope, b"x-forwarded-for") is not None:
                 self._has_proxies = True  # logged once
                 _log.warning(
                     "many invalid API keys came through a proxy: name it in [http] "
@@ -233,6 +231,17 @@ def caller_of(scope: Scope) -> Caller | None:
     return caller
 
 
+def sent_header(scope: Scope, name: bytes) -> str | None:
+    """Return a header of the request, the first of that name; ``name`` is in lower case.
+
+    Litestar's ``Headers`` decode all of them for one.
+    """
+    for key, value in scope["headers"]:
+        if key == name:
+            return value.decode("latin-1")
+    return None
+
+
 def _host(scope: Scope) -> str:
     client = scope["client"]
     return "" if client is None else client[0]
@@ -244,10 +253,11 @@ def _check_address(scope: Scope) -> None:
         raise InvalidInput("The URL contains a NUL character; remove it.")
 
 
-def _check_media(headers: Headers, accepted: tuple[str, ...]) -> None:
+def _check_media(scope: Scope, accepted: tuple[str, ...]) -> None:
     """Refuse a body of a content type that the route doesn't take; an empty body is fine."""
-    if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
+    is_empty = sent_header(scope, b"content-length") in {None, "0"}
+    if is_empty and sent_header(scope, b"transfer-encoding") is None:
         return
-    given = headers.get("content-type", "").partition(";")[0].strip().lower()
+    given = (sent_header(scope, b"content-type") or "").partition(";")[0].strip().lower()
     if given not in accepted:
         raise UnsupportedMedia(f"Send the body with Content-Type: {' or '.join(accepted)}.")

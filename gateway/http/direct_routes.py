@@ -16,7 +16,6 @@ from types import NoneType
 from typing import Any, Final, NamedTuple
 
 from litestar import Litestar, Response
-from litestar.datastructures import Headers
 from litestar.di import Provide
 from litestar.enums import ScopeType
 from litestar.exceptions import InternalServerException
@@ -27,7 +26,7 @@ from litestar.routes import HTTPRoute
 from litestar.types import Empty, Receive, Scope, Send
 from litestar.typing import FieldDefinition
 
-from gateway.http.auth import Authentication, caller_of, provide_caller
+from gateway.http.auth import Authentication, caller_of, provide_caller, sent_header
 from gateway.http.errors import answer_to
 from gateway.http.forms import BoundedRequest
 from gateway.sdk.http import JSON, Provided
@@ -46,8 +45,8 @@ class DirectRoute(NamedTuple):
     path: str
     handler: HTTPRouteHandler
     provided: Mapping[str, Any]
-    headers: Mapping[str, tuple[str, str | None]]
-    """By parameter: the header's name, and the default."""
+    headers: Mapping[str, tuple[bytes, str | None]]
+    """By parameter: the header's name in lower case, and the default."""
     takes_body: bool
     takes_caller: bool
     takes_request: bool
@@ -59,14 +58,15 @@ class DirectRoute(NamedTuple):
         arguments = dict(self.provided)
         if self.takes_request:
             arguments["request"] = BoundedRequest(scope, receive, send)
-        sent = Headers.from_scope(scope)
         for parameter, (name, default) in self.headers.items():
-            arguments[parameter] = sent.get(name, default)
+            sent = sent_header(scope, name)
+            arguments[parameter] = default if sent is None else sent
         if self.takes_caller:
             arguments["caller"] = caller_of(scope)
         if self.takes_body:
-            length = sent.get("content-length", "0")
-            if int(length) > self.max_body_bytes:  # the server has checked that it is a number
+            length = sent_header(scope, b"content-length")
+            # The server has checked that it is a number.
+            if length is not None and int(length) > self.max_body_bytes:
                 raise RequestEntityTooLarge
             arguments["body"] = await _body(receive, self.max_body_bytes)
         return await self.handler.fn(**arguments)
@@ -129,7 +129,7 @@ def _direct(path: str, handler: HTTPRouteHandler, model: Any) -> DirectRoute | N
     fields = handler.parsed_fn_signature.parameters
     providers = handler.resolve_dependencies()
     provided: dict[str, Any] = {}
-    headers: dict[str, tuple[str, str | None]] = {}
+    headers: dict[str, tuple[bytes, str | None]] = {}
     waits = bool(handler.opt.get("waits"))
     reserved = {"body", "request"} if waits else {"body"}
     by_header = {each.field_name: each for each in model.expected_header_params}
@@ -138,7 +138,7 @@ def _direct(path: str, handler: HTTPRouteHandler, model: Any) -> DirectRoute | N
         if isinstance(provider, Provided):
             provided[name] = provider.value
         elif name in by_header and _is_plain_header(field):
-            headers[name] = (by_header[name].field_alias, field.default)
+            headers[name] = (by_header[name].field_alias.lower().encode(), field.default)
         elif not (name in reserved and provider is None) and not _is_caller(name, provider):
             return None
     most = handler.resolve_request_max_body_size()
