@@ -14,13 +14,17 @@ from gateway.storage.database import Database, insert_into
 from gateway.storage.schema import MS, accounts, api_keys, sites
 from gateway.storage.statements import KEY_BY_DIGEST, MEMBERS
 from gateway.storage.stores.timelines import names_of
-from gateway.storage.transaction import fetch_each, row_type
+from gateway.storage.transaction import Row, fetch_each, row_type
 
 _KEY_ROW: Final = row_type(api_keys)
+_MOST_KEPT: Final = 1024
 
 
 class AccountStore:
     """Reads and writes accounts, sites and API keys."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, tuple[Any, ApiKey]] = {}
 
     async def ensure(self, connection: AsyncConnection, account_id: str, at: datetime) -> None:
         """Make the account if it isn't there, even when another process does so too."""
@@ -82,7 +86,7 @@ class AccountStore:
     ) -> dict[bytes, ApiKey]:
         """Return the keys, revoked ones too, whose SHA-256 is among ``digests``."""
         rows = await fetch_each(connection, KEY_BY_DIGEST, "digest", list(digests))
-        found = await _with_makers(connection, [_key(row) for row in map(_KEY_ROW, rows)])
+        found = await _with_makers(connection, [self._read(row) for row in rows])
         return {key.digest: key for key in found}
 
     def key_at_once(self, database: Database, digest: bytes) -> Mapping[bytes, ApiKey] | None:
@@ -95,13 +99,25 @@ class AccountStore:
             return None
         if not rows:
             return {}
-        key = _key(_KEY_ROW(rows[0]))
+        key = self._read(rows[0])
         if key.made_by is not None:
             members = database.read_now(MEMBERS, person=key.made_by)
             if members is None:
                 return None
             key = _judged(key, {(row[0], row[1]) for row in members})
         return {digest: key}
+
+    def _read(self, row: Row) -> ApiKey:
+        """Read a row that the database gave, once for as long as it stays the same."""
+        values = _KEY_ROW(row)
+        known = self._known.get(values.digest)
+        if known is not None and known[0] == values:
+            return known[1]
+        key = _key(values)
+        if len(self._known) >= _MOST_KEPT:
+            self._known.clear()
+        self._known[key.digest] = (values, key)
+        return key
 
     async def names(
         self, connection: AsyncConnection, caller: Caller, actors: Collection[str]

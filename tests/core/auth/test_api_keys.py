@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import re
+from datetime import timedelta
 
 import pytest
 from core.gateways import opened, sqlite_url
@@ -109,6 +110,17 @@ async def test_a_revoked_key_is_refused_from_the_next_call_on(gateway):
         await gateway.keys.authenticate(issued.key)
     assert (revoked.id, revoked.revoked_at) == (issued.id, gateway.clock.now())
     assert (await gateway.keys.authenticate(other.key)).actor == other.id
+
+
+async def test_a_key_that_was_used_is_refused_from_its_end_on(gateway):
+    issued = await issue(gateway, expires_at=gateway.clock.now() + timedelta(seconds=60))
+    assert (await gateway.keys.authenticate(issued.key)).actor == issued.id
+    gateway.clock.source.step(59)
+    assert (await gateway.keys.authenticate(issued.key)).actor == issued.id
+    gateway.clock.source.step(1)
+
+    with pytest.raises(NotAuthenticated, match="This API key has expired; create a new one"):
+        await gateway.keys.authenticate(issued.key)
 
 
 async def test_a_key_that_another_process_revokes_is_refused_at_the_next_call(
