@@ -3,8 +3,7 @@
 import logging
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sized
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sized
 from typing import Any, Final
 
 import pluggy
@@ -51,23 +50,25 @@ class HookCalls:
         self._note(implementation, given, answer, began)
         return answer
 
-    @contextmanager
     def isolated(
         self, implementation: pluggy.HookImpl, function: Callable[..., Any] | None = None
-    ) -> Iterator[None]:
-        """Count and log an error of one plugin; the results of the others still count.
+    ) -> "_Isolated":
+        """Count and log an error of one plugin in the block; the results of the others still count.
 
         ``function`` is the function in the block, if it isn't the implementation itself.
         """
-        try:
-            yield
-        except Exception as error:  # noqa: BLE001 - a plugin's fault must not become the batch's
-            name, hook = implementation.plugin_name, implementation.function.__name__
-            why = error.message if isinstance(error, PluginError) else type(error).__name__
-            self.failures[name, hook] += 1
-            fault = with_place(why, error, function or implementation.function)
-            self.faults[name, hook] = fault
-            _log.error("plugin %s failed in %s and was passed over: %s", name, hook, fault)
+        return _Isolated(self, implementation, function or implementation.function)
+
+    def failed(
+        self, implementation: pluggy.HookImpl, function: Callable[..., Any], error: Exception
+    ) -> None:
+        """Count and log an error of one plugin."""
+        name, hook = implementation.plugin_name, implementation.function.__name__
+        why = error.message if isinstance(error, PluginError) else type(error).__name__
+        self.failures[name, hook] += 1
+        fault = with_place(why, error, function)
+        self.faults[name, hook] = fault
+        _log.error("plugin %s failed in %s and was passed over: %s", name, hook, fault)
 
     def _note(
         self, implementation: pluggy.HookImpl, given: Mapping[str, Any], answer: Any, began: float
@@ -93,6 +94,29 @@ class HookCalls:
                 hook,
                 limit * 1000,
             )
+
+
+class _Isolated:
+    """The block of one call; a generator's context manager calls six functions for each."""
+
+    __slots__ = ("_calls", "_function", "_implementation")
+
+    def __init__(
+        self, calls: HookCalls, implementation: pluggy.HookImpl, function: Callable[..., Any]
+    ) -> None:
+        self._calls = calls
+        self._implementation = implementation
+        self._function = function
+
+    def __enter__(self) -> None:
+        """Begin the block."""
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> bool:
+        """Keep an exception to this plugin: its fault must not become the batch's."""
+        if not isinstance(error, Exception):
+            return False
+        self._calls.failed(self._implementation, self._function, error)
+        return True
 
 
 def shape_of(value: Any) -> str:
