@@ -5,6 +5,7 @@ After the commit, :meth:`Publisher.announce` wakes the engine and notifies the p
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -30,6 +31,14 @@ from gateway.storage.stores.destinations import DestinationStore, Subscription
 from gateway.storage.stores.events import EventStore, as_recorded
 from gateway.storage.stores.outbox import NewDelivery, Outbox
 from gateway.storage.transaction import Transaction
+
+
+class Subscribed(NamedTuple):
+    """Subscriptions, those of disabled destinations too, read ``read_at`` (monotonic seconds)."""
+
+    read_at: float
+    subscriptions: Sequence[Subscription]
+
 
 Wake = Callable[[Collection[str]], None]
 """Wakes the engine for destinations with due deliveries. Never waits, never fails."""
@@ -62,16 +71,21 @@ class Publisher:
         self._metrics = metrics or Metrics()
 
     async def record(
-        self, connection: AsyncConnection, drafts: Sequence[EventDraft], now: datetime
+        self,
+        connection: AsyncConnection,
+        drafts: Sequence[EventDraft],
+        now: datetime,
+        subscribed: Subscribed | None = None,
     ) -> Published:
         """Write ``drafts`` and their deliveries in the transaction of ``connection``.
 
+        ``subscribed`` are the subscriptions of their accounts, if it has read them already.
         A late event is recorded for the timeline and not sent, because a later one already was. An
         event without a destination is recorded with the reason.
         """
         made = as_recorded(drafts, now)
-        read_at = self._clock.monotonic_seconds()
-        known, wanted, not_sent = await self._routed(connection, made, drafts)
+        read_at = self._clock.monotonic_seconds() if subscribed is None else subscribed.read_at
+        known, wanted, not_sent = await self._routed(connection, made, drafts, subscribed)
         recorded = [
             replace(event, not_sent=not_sent[event.id]) if event.id in not_sent else event
             for event in made
@@ -119,7 +133,11 @@ class Publisher:
         )
 
     async def _routed(
-        self, connection: AsyncConnection, made: Sequence[Event], drafts: Sequence[EventDraft]
+        self,
+        connection: AsyncConnection,
+        made: Sequence[Event],
+        drafts: Sequence[EventDraft],
+        subscribed: Subscribed | None,
     ) -> tuple[Mapping[str, Subscription], Mapping[str, Collection[str]], Mapping[str, str]]:
         """Return the subscriptions by id, each event's destinations, and the reason for none."""
         not_sent = {event.id: LATE for event in made if event.late}
@@ -128,11 +146,12 @@ class Publisher:
         ]
         if not current:
             return {}, {}, not_sent
-        accounts = {event.account_id for event, _ in current}
-        seen = {
-            subscription.id: subscription
-            for subscription in await self._destinations.with_disabled(connection, accounts)
-        }
+        if subscribed is None:
+            accounts = {event.account_id for event, _ in current}
+            found = await self._destinations.with_disabled(connection, accounts)
+        else:
+            found = subscribed.subscriptions
+        seen = {subscription.id: subscription for subscription in found}
         known = {each.id: each for each in seen.values() if not each.is_disabled}
         owners = {subscription.account_id for subscription in known.values()}
         matched = _matched(current, known.values()) if known else {}

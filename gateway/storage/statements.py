@@ -57,9 +57,11 @@ DRAFT: Final = Statement(
 
 _KNOWN: Final = "SELECT order_index, account_id, mode, source, id, site FROM packages"
 
+_KNOWN_AMONG: Final = f"{_KNOWN} WHERE order_index = ANY(:order_index)"
+
 ORDER_BY_INDEX: Final = Statement(
     f"{_KNOWN} WHERE order_index = :order_index",
-    f"{_KNOWN} WHERE order_index = ANY(:order_index)",
+    _KNOWN_AMONG,
     among=f"{_KNOWN} WHERE order_index IN ({{}})",
 )
 
@@ -68,9 +70,17 @@ ORDER_BY_INDEX: Final = Statement(
 _SUBSCRIBED: Final = f"SELECT {column_list(destinations)} FROM destinations"  # noqa: S608 - as above
 _NOT_REMOVED: Final = "removed_at_ms IS NULL ORDER BY id"
 
+_SUBSCRIBED_AMONG: Final = f"{_SUBSCRIBED} WHERE account_id = ANY(:account_id) AND {_NOT_REMOVED}"
+
 SUBSCRIBED: Final = Statement(
-    f"{_SUBSCRIBED} WHERE account_id = :account_id AND {_NOT_REMOVED}",
-    f"{_SUBSCRIBED} WHERE account_id = ANY(:account_id) AND {_NOT_REMOVED}",
+    f"{_SUBSCRIBED} WHERE account_id = :account_id AND {_NOT_REMOVED}", _SUBSCRIBED_AMONG
+)
+
+# Both in one round trip, for the few orders of a transaction under a steady load.
+KNOWN_AND_SUBSCRIBED: Final = Statement(
+    "",  # on SQLite a statement costs no round trip
+    f"SELECT ARRAY(SELECT known FROM ({_KNOWN_AMONG}) AS known), "  # noqa: S608 - as above
+    f"ARRAY(SELECT seen FROM ({_SUBSCRIBED_AMONG}) AS seen)",
 )
 
 # Locks the row of an account and a limit, which may not exist yet, and reads it. Accounts are

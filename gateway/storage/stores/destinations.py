@@ -1,6 +1,6 @@
 """Destinations in the database: subscriptions to events, with the sink's settings sealed."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -41,6 +41,22 @@ class Subscription(NamedTuple):
 
 
 _ROW: Final = row_type(destinations)
+
+
+def subscriptions_of(rows: Iterable[Row]) -> list[Subscription]:
+    """Return the subscriptions that rows of ``SUBSCRIBED`` are."""
+    return [
+        Subscription(
+            row.id,
+            row.account_id,
+            row.mode,
+            row.site,
+            tuple(row.events.split()),
+            bool(row.ordered),
+            row,
+        )
+        for row in map(_ROW, rows)
+    ]
 
 
 async def count_destinations(connection: AsyncConnection, account_id: str) -> int:
@@ -212,19 +228,9 @@ class DestinationStore:
         self, connection: AsyncConnection, account_ids: Collection[str]
     ) -> Sequence[Subscription]:
         """Return the subscriptions of ``account_ids``, those of disabled destinations too."""
-        rows = await fetch_each(connection, SUBSCRIBED, "account_id", sorted(account_ids))
-        return [
-            Subscription(
-                row.id,
-                row.account_id,
-                row.mode,
-                row.site,
-                tuple(row.events.split()),
-                bool(row.ordered),
-                row,
-            )
-            for row in map(_ROW, rows)
-        ]
+        return subscriptions_of(
+            await fetch_each(connection, SUBSCRIBED, "account_id", sorted(account_ids))
+        )
 
     async def disable(
         self, connection: AsyncConnection, destination_id: str, reason: str, at: datetime

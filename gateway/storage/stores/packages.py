@@ -48,7 +48,7 @@ from gateway.storage.stores.clear_columns import (
 )
 from gateway.storage.stores.package_lists import PackageFilter, keys_of, listed, scope_of
 from gateway.storage.tenancy import visible_to
-from gateway.storage.transaction import Transaction
+from gateway.storage.transaction import is_transaction
 
 SEARCH_FIELDS: Final[Mapping[str, str]] = {
     "rx_number": "rx_index",
@@ -113,6 +113,11 @@ class PackageState(NamedTuple):
     flags: int | None = None
 
 
+def known_of(rows: Iterable[Any]) -> dict[OrderKey, tuple[str, str | None]]:
+    """Return package id and site by order, of rows of ``ORDER_BY_INDEX``."""
+    return {(bytes(row[0]), row[1], row[2], row[3]): (row[4], row[5]) for row in rows}
+
+
 class PackageStore:
     """Reads and writes packages; their orders are sealed on disk."""
 
@@ -154,11 +159,10 @@ class PackageStore:
         self, connection: AsyncConnection, keys: Collection[OrderKey]
     ) -> dict[OrderKey, tuple[str, str | None]]:
         """Return package id and site of the orders stored already among ``keys``."""
-        known: dict[OrderKey, tuple[str, str | None]] = {}
         indexes = sorted({key[0] for key in keys})
-        if isinstance(connection, Transaction):
-            found = await connection.fetch_each(ORDER_BY_INDEX, "order_index", indexes)
-            return {(bytes(row[0]), row[1], row[2], row[3]): (row[4], row[5]) for row in found}
+        if is_transaction(connection):
+            return known_of(await connection.fetch_each(ORDER_BY_INDEX, "order_index", indexes))
+        known: dict[OrderKey, tuple[str, str | None]] = {}
         for start in range(0, len(indexes), _PARAMETERS):
             some = indexes[start : start + _PARAMETERS]
             rows = await connection.execute(
@@ -171,9 +175,7 @@ class PackageStore:
                     packages.c.site,
                 ).where(packages.c.order_index.in_(some))
             )
-            known.update(
-                {(bytes(row[0]), row[1], row[2], row[3]): (row[4], row[5]) for row in rows}
-            )
+            known |= known_of(rows)
         return known
 
     async def insert(self, connection: AsyncConnection, new: Sequence[NewPackage]) -> None:
