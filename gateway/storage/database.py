@@ -504,7 +504,7 @@ async def update_rows(
     """Write ``columns`` of the rows that ``key`` finds; each is its values, then its key."""
     if not rows:
         return
-    if isinstance(connection, Transaction):
+    if is_transaction(connection):
         await connection.update(table, columns, key, rows)
     elif connection.dialect.name == "sqlite":
         await connection.exec_driver_sql(updating(table.name, columns, key), list(rows))

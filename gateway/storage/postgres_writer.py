@@ -70,6 +70,8 @@ class PostgresTransaction(Transaction):
         """Run the last writing statement of this transaction; a single one needs no BEGIN."""
         if self._pending or self._always_begins:
             await self._begin()
+        if statement.of_one is not None and all(len(values[each]) == 1 for each in statement.lists):
+            return await self._sent(statement.of_one, statement.in_order_of_one(values))
         return await self._sent(statement.postgresql, statement.in_order(values))
 
     async def insert(self, table: Table, columns: tuple[str, ...], rows: Sequence[Row]) -> None:

@@ -29,6 +29,7 @@ from sqlalchemy import BigInteger, Boolean, Float, Integer, LargeBinary, Table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 Answer = TypeVar("Answer")
+_LIST: Final = re.compile(r"\$(\d+) ?::(\w+)\[\]")
 _NAME: Final = re.compile(r"(?<![:\w]):([a-z_]+)")
 
 Row = Sequence[Any]
@@ -55,11 +56,22 @@ class Statement:
         self.sqlite = text
         self.among = among
         self.postgresql, self.names = _numbered(text if postgresql is None else postgresql)
+        self.lists = frozenset(
+            self.names[int(each) - 1] for each, _ in _LIST.findall(self.postgresql)
+        )
+        """The names of the values that are cast to an array."""
+        self.of_one = _LIST.sub(r"ARRAY[$\1::\2]", self.postgresql) if self.lists else None
+        """The text on PostgreSQL where each of these has one element, which is sent by itself."""
         self.locks = locks
 
     def in_order(self, values: Mapping[str, Any]) -> list[Any]:
         """Return ``values`` in the order of PostgreSQL's numbers."""
         return [values[name] for name in self.names]
+
+    def in_order_of_one(self, values: Mapping[str, Any]) -> list[Any]:
+        """Return the values of ``of_one``."""
+        lists = self.lists
+        return [values[name][0] if name in lists else values[name] for name in self.names]
 
 
 def _numbered(text: str) -> tuple[str, Sequence[str]]:

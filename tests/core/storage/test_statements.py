@@ -69,3 +69,32 @@ def sqlite_with_tables(tmp_path):
 
 def _names(sql: str) -> set[str]:
     return set(text(sql).compile().params)
+
+
+def test_what_is_cast_to_an_array_may_be_sent_as_its_one_element():
+    statement = Statement(
+        "", "SELECT each FROM unnest(:ids::text[], :counts ::int4[]) AS each WHERE at = :now_ms"
+    )
+
+    assert statement.lists == {"ids", "counts"}
+    assert statement.of_one == (
+        "SELECT each FROM unnest(ARRAY[$1::text], ARRAY[$2::int4]) AS each WHERE at = $3"
+    )
+    values = {"ids": ["a"], "counts": [None], "now_ms": 5}
+    assert statement.in_order_of_one(values) == ["a", None, 5]
+
+
+@pytest.mark.parametrize("name", sorted(name for name, each in ALL.items() if each.of_one))
+async def test_a_statement_for_one_element_takes_the_same_values(database, name):
+    statement = ALL[name]
+    if database.dialect == "sqlite":
+        pytest.skip("only PostgreSQL has it")
+    async with database.read() as connection:
+        raw = await connection.get_raw_connection()
+        prepared = await raw.driver_connection.prepare(statement.of_one)
+        whole = await raw.driver_connection.prepare(statement.postgresql)
+    expected = [
+        each.name.removesuffix("[]") if given in statement.lists else each.name
+        for given, each in zip(statement.names, whole.get_parameters(), strict=True)
+    ]
+    assert [each.name for each in prepared.get_parameters()] == expected

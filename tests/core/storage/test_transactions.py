@@ -93,6 +93,23 @@ async def test_what_was_inserted_is_there_for_the_next_statement(database):
     assert await value_of(database, "a") == "3"
 
 
+@pytest.mark.parametrize("sizes", [(1,), (2, 1), (3, 1, 2), (1, 1, 1, 4)])
+async def test_rows_of_any_number_and_statement_are_stored_in_their_order(database, sizes):
+    names = [f"{place}-{row}" for place, size in enumerate(sizes) for row in range(size)]
+
+    async def store(transaction):
+        for place, size in enumerate(sizes):
+            rows = [(f"{place}-{row}", None if row else "1") for row in range(size)]
+            await insert_rows(transaction, facts, COLUMNS, [(n, v or "none") for n, v in rows])
+
+    await database.transact(store)
+
+    async with database.read() as connection:
+        found = await connection.execute(select(facts.c.name, facts.c.value))
+        kept = {row.name: row.value for row in found if "-" in row.name}
+    assert kept == {name: "1" if name.endswith("-0") else "none" for name in names}
+
+
 async def test_of_many_rows_each_is_there_and_found(database):
     names = [f"n{number:04}" for number in range(1300)]
 
