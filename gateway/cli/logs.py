@@ -15,6 +15,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -80,8 +81,13 @@ class JsonLines(logging.Formatter):
 
 
 def _time(record: logging.LogRecord) -> str:
-    moment = datetime.fromtimestamp(record.created, UTC)
-    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+    second, microseconds = divmod(round(record.created * 1_000_000), 1_000_000)
+    return f"{_to_the_second(second)}.{microseconds // 1000:03d}Z"
+
+
+@lru_cache(maxsize=4)
+def _to_the_second(at: int) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat().removesuffix("+00:00")
 
 
 def _message(record: logging.LogRecord) -> str:
