@@ -1,13 +1,15 @@
 """The engine across machines: dramatiq over Redis carries wake-ups to worker processes.
 
 A serving process only sends wake-ups (:class:`WakingEngine`). A worker process
-(:class:`WorkerEngine`) is the embedded engine, woken by dramatiq instead of by its own commits. A
-message says "this destination has due deliveries"; there is none per delivery.
+(:class:`WorkerEngine`) is the embedded engine, woken through Redis instead of by its own commits. A
+wake-up says "this destination has due deliveries"; there is none per delivery.
 
-One worker at a time owns a destination, so that ``max_in_flight`` and ``max_per_second``
-hold for the whole cluster: it writes its id into Redis with a TTL, and wake-ups that reach
-another worker are forwarded to it. Without Redis the sweeper delivers what it finds; the
-database's row locks keep two processes from claiming the same delivery.
+One worker at a time owns a destination, so that ``max_in_flight`` and ``max_per_second`` hold for
+the whole cluster: it writes its id into Redis with a TTL. A wake-up for a destination without an
+owner is a message over dramatiq, and the worker that gets it becomes the owner. Those for the
+owner go straight into its inbox, which its event loop reads: one round trip to Redis, no thread.
+Without Redis the sweeper delivers what it finds; the database's row locks keep two processes from
+claiming the same delivery.
 """
 
 import asyncio
@@ -27,7 +29,7 @@ from gateway.clock import Clock
 from gateway.delivery.dispatcher import Dispatcher
 from gateway.delivery.engine import SWEEP_SECONDS, LocalEngine
 from gateway.observability.metrics import Metrics
-from gateway.observability.redis_client import NAMESPACE, connected, key
+from gateway.observability.redis_client import NAMESPACE, connected, connected_to_loop, key
 from gateway.sdk.records import HealthReport, Job
 
 QUEUE: Final = "wake"
@@ -36,9 +38,13 @@ ACTOR: Final = "carry"
 _WOKEN_MS: Final = 5_000
 # TTL of a worker's ownership of a destination.
 CARRIER_MS: Final = 15_000
+# How long a worker acts as the owner without asking Redis: clocks and networks take their time.
+_SURELY_SECONDS: Final = CARRIER_MS / 1000 - 3.0
 
 # Length of one wait for a wake-up: shorter than the client's timeout for Redis.
 _LISTEN_SECONDS: Final = 0.5
+
+_UNREACHABLE: Final = "Redis is out of reach: %s"
 
 _log = logging.getLogger(__name__)
 
@@ -72,6 +78,42 @@ def _bell(queue: str) -> str:
     return key("bell", queue)
 
 
+# Puts destinations into their owners' inboxes; returns those without an owner that nothing woke
+# yet. An inbox is a sorted set: a destination is in it once.
+_SENT: Final = """
+local namespace, inbox_ms, woken_ms = ARGV[1], ARGV[2], ARGV[3]
+local free = {}
+for place = 4, #ARGV do
+  local id = ARGV[place]
+  local owner = redis.call('GET', namespace .. ':carrier:' .. id)
+  if owner then
+    local inbox = namespace .. ':inbox:' .. owner
+    redis.call('ZADD', inbox, 0, id)
+    redis.call('PEXPIRE', inbox, inbox_ms)
+  elseif redis.call('SET', namespace .. ':woken:' .. id, 1, 'NX', 'PX', woken_ms) then
+    free[#free + 1] = id
+  end
+end
+return free
+"""
+
+# Makes a worker the owner of the destinations that no other worker owns, for some time from now;
+# returns these.
+_OWNED: Final = """
+local namespace, worker, owned_ms = ARGV[1], ARGV[2], ARGV[3]
+local own = {}
+for place = 4, #ARGV do
+  local key = namespace .. ':carrier:' .. ARGV[place]
+  local owner = redis.call('GET', key)
+  if not owner or owner == worker then
+    redis.call('SET', key, worker, 'PX', owned_ms)
+    own[#own + 1] = ARGV[place]
+  end
+end
+return own
+"""
+
+
 class WakeUps:
     """Sends wake-ups: to the worker that owns the destination, or to any."""
 
@@ -79,6 +121,8 @@ class WakeUps:
         # No middleware: a wake-up is never retried, timed or kept. The sweep finds lost ones.
         make: Any = _Broker  # dramatiq doesn't type its constructor
         self.client = connected(url)
+        self.loop_client = connected_to_loop(url)
+        self._sent: Any = self.loop_client.register_script(_SENT)
         self.broker: Any = make(client=self.client, namespace=NAMESPACE, middleware=[])
         self.broker.declare_queue(QUEUE)
         self._waiting: set[str] = set()
@@ -92,8 +136,12 @@ class WakeUps:
 
     async def send(self, destination_ids: Collection[str]) -> None:
         """Send wake-ups now; raises ``redis.RedisError`` when Redis is unavailable."""
-        if destination_ids:
-            await asyncio.to_thread(self._send, sorted(destination_ids))
+        if not destination_ids:
+            return
+        ids = sorted(destination_ids)
+        free = await self._sent(args=[NAMESPACE, CARRIER_MS, _WOKEN_MS, *ids])
+        if free:
+            await asyncio.to_thread(self._enqueue, [each.decode() for each in free])
 
     async def drained(self) -> None:
         """Wait until each wake-up is sent or has failed."""
@@ -103,6 +151,7 @@ class WakeUps:
     async def close(self) -> None:
         """Disconnect."""
         await self.drained()
+        await self.loop_client.aclose()
         await asyncio.to_thread(self.broker.close)
         await asyncio.to_thread(self.client.close)
 
@@ -120,36 +169,18 @@ class WakeUps:
         finally:
             self._sending = None
 
-    def _send(self, destination_ids: Iterable[str]) -> None:
-        ids = list(destination_ids)
-        with self.client.pipeline(transaction=False) as pipe:
-            for each in ids:
-                pipe.set(key("woken", each), 1, nx=True, px=_WOKEN_MS)
-                pipe.get(key("carrier", each))
-            replies = pipe.execute()
-        for each, fresh, carrier in zip(ids, replies[::2], replies[1::2], strict=True):
-            if fresh:
-                self.enqueue(each, carrier.decode() if carrier else None)
-
-    def enqueue(self, destination_id: str, worker_id: str | None) -> None:
-        """Put one wake-up into a worker's own queue, or into the shared one."""
-        queue = QUEUE if worker_id is None else own_queue(worker_id)
-        self.broker.enqueue(
-            Message(
-                queue_name=queue, actor_name=ACTOR, args=(destination_id,), kwargs={}, options={}
+    def _enqueue(self, destination_ids: Iterable[str]) -> None:
+        """Put wake-ups into the queue that all workers read."""
+        for each in destination_ids:
+            self.broker.enqueue(
+                Message(queue_name=QUEUE, actor_name=ACTOR, args=(each,), kwargs={}, options={})
             )
-        )
         with self.client.pipeline(transaction=False) as pipe:
-            pipe.lpush(_bell(queue), 1)
+            pipe.lpush(_bell(QUEUE), 1)
             # one item is enough: the reader reads until the queue is empty
-            pipe.ltrim(_bell(queue), 0, 0)
-            pipe.pexpire(_bell(queue), CARRIER_MS)
+            pipe.ltrim(_bell(QUEUE), 0, 0)
+            pipe.pexpire(_bell(QUEUE), CARRIER_MS)
             pipe.execute()
-
-
-def own_queue(worker_id: str) -> str:
-    """Return the name of the queue that only this worker reads."""
-    return f"{QUEUE}-{worker_id}"
 
 
 # How long dramatiq's threads wait before they check whether they have to end.
@@ -217,30 +248,37 @@ class WorkerEngine(LocalEngine):
         self._wakeups = WakeUps(url)
         self._threads = threads
         self._worker: Any = None
-        self._heart: asyncio.Task[None] | None = None
+        self._listeners: list[asyncio.Task[None]] = []
+        self._taking: set[asyncio.Task[None]] = set()
+        self._take_ownership: Any = self._wakeups.loop_client.register_script(_OWNED)
+        # Until when, in monotonic seconds, no other worker can be the owner.
+        self._owned_until: dict[str, float] = {}
+        self._woken: set[str] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def start(self) -> None:
         """Start delivering and listening for wake-ups."""
         self._loop = asyncio.get_running_loop()
         await super().start()
-        self._heart = asyncio.create_task(self._beat(), name="heartbeat")
+        self._listeners = [
+            asyncio.create_task(self._beat(), name="heartbeat"),
+            asyncio.create_task(self._read_inbox(), name="inbox"),
+        ]
         await asyncio.to_thread(self._listen)
 
     async def stop(self) -> None:
         """Stop listening, finish the attempts in flight, leave the rest to other workers."""
         if self._worker is not None:
             await asyncio.to_thread(self._worker.stop)
-        if self._heart is not None:
-            self._heart.cancel()
-            await asyncio.gather(self._heart, return_exceptions=True)
+        for each in self._listeners:
+            each.cancel()
+        await asyncio.gather(*self._listeners, *self._taking, return_exceptions=True)
         await super().stop()
         await asyncio.to_thread(self._sign_off)
         await self._wakeups.close()
 
     def _listen(self) -> None:
         broker = self._wakeups.broker
-        broker.declare_queue(own_queue(self.id))
         dramatiq.Actor(
             self._on_wake_up,
             broker=broker,
@@ -255,17 +293,56 @@ class WorkerEngine(LocalEngine):
         self._worker.start()
 
     def _on_wake_up(self, destination_id: str) -> None:
-        """Take ownership of a destination, or forward the wake-up; runs in a dramatiq thread."""
-        client = self._wakeups.client
-        client.delete(key("woken", destination_id))
-        name = key("carrier", destination_id)
-        if not client.set(name, self.id, nx=True, px=CARRIER_MS):
-            carrier = client.get(name)
-            if isinstance(carrier, bytes) and carrier.decode() != self.id:
-                self._wakeups.enqueue(destination_id, carrier.decode())
-                return
+        """Pass a wake-up of the shared queue to the event loop; runs in a dramatiq thread."""
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self.wake, [destination_id])
+            self._loop.call_soon_threadsafe(self._received, [destination_id])
+
+    async def _read_inbox(self) -> None:
+        name = key("inbox", self.id)
+        while True:
+            try:
+                found: Any = await self._wakeups.loop_client.bzpopmin([name], _LISTEN_SECONDS)
+            except (redis.RedisError, OSError):  # the heartbeat logs it
+                await asyncio.sleep(_LISTEN_SECONDS)
+                continue
+            if found is not None:
+                self._received([found[1].decode()])
+
+    def _received(self, destination_ids: Collection[str]) -> None:
+        """Deliver for destinations that this worker surely owns, and find out about the others."""
+        now = self._clock.monotonic_seconds()
+        own = {each for each in destination_ids if self._owned_until.get(each, 0.0) > now}
+        self._woken |= own
+        self.wake(own)
+        if asked := set(destination_ids) - own:
+            task = asyncio.create_task(self._take_or_forward(asked))
+            self._taking.add(task)
+            task.add_done_callback(self._taking.discard)
+
+    async def _take_or_forward(self, destination_ids: Collection[str]) -> None:
+        """Become the owner of destinations and deliver, or pass the wake-up to their owner."""
+        try:
+            await self._wakeups.loop_client.delete(*(key("woken", e) for e in destination_ids))
+            own = await self._take(destination_ids)
+            self._woken |= own
+            self.wake(own)
+            await self._wakeups.send(set(destination_ids) - own)
+        except (redis.RedisError, OSError) as error:
+            _log.warning(_UNREACHABLE, type(error).__name__)  # the sweep finds this work
+
+    async def _take(self, destination_ids: Collection[str]) -> set[str]:
+        """Become, or stay, the owner of destinations; returns those that this worker now owns."""
+        if not destination_ids:
+            return set()
+        surely_until = self._clock.monotonic_seconds() + _SURELY_SECONDS
+        found = await self._take_ownership(
+            args=[NAMESPACE, self.id, CARRIER_MS, *sorted(destination_ids)]
+        )
+        own = {each.decode() for each in found}
+        for each in destination_ids:
+            self._owned_until.pop(each, None)
+        self._owned_until |= dict.fromkeys(own, surely_until)
+        return own
 
     async def _is_sweeper(self) -> bool:
         try:
@@ -296,29 +373,30 @@ class WorkerEngine(LocalEngine):
         try:
             await asyncio.to_thread(self._wakeups.client.delete, *names)
         except (redis.RedisError, OSError) as error:
-            _log.warning("Redis is out of reach: %s", type(error).__name__)
+            _log.warning(_UNREACHABLE, type(error).__name__)
 
     async def _beat(self) -> None:
+        """Show that this worker is alive, and keep what it delivered for since the last time."""
         while True:
             try:
-                await asyncio.to_thread(self._sign_on, list(self.lanes))
+                await self._wakeups.loop_client.set(key(_HEARTBEATS, self.id), 1, px=_HEARTBEAT_MS)
+                served, self._woken = self._woken | set(self.lanes), set()
+                await self._take(served)
+                self._forget_what_ended()
             except (redis.RedisError, OSError) as error:
-                _log.warning("Redis is out of reach: %s", type(error).__name__)
+                _log.warning(_UNREACHABLE, type(error).__name__)
             await asyncio.sleep(_HEARTBEAT_SECONDS)
 
-    def _sign_on(self, carrying: Sequence[str]) -> None:
-        with self._wakeups.client.pipeline(transaction=False) as pipe:
-            pipe.set(key(_HEARTBEATS, self.id), 1, px=_HEARTBEAT_MS)
-            for each in carrying:
-                pipe.set(key("carrier", each), self.id, px=CARRIER_MS)
-            pipe.execute()
+    def _forget_what_ended(self) -> None:
+        now = self._clock.monotonic_seconds()
+        self._owned_until = {each: to for each, to in self._owned_until.items() if to > now}
 
     def _sign_off(self) -> None:
         client = self._wakeups.client
         try:
-            client.delete(key(_HEARTBEATS, self.id))
+            client.delete(key(_HEARTBEATS, self.id), key("inbox", self.id))
             for name in client.scan_iter(match=key("carrier", "*"), count=1000):
                 if client.get(name) == self.id.encode():
                     client.delete(name)
         except (redis.RedisError, OSError) as error:
-            _log.warning("Redis is out of reach: %s", type(error).__name__)
+            _log.warning(_UNREACHABLE, type(error).__name__)
