@@ -15,6 +15,7 @@ claiming the same delivery.
 import asyncio
 import logging
 import secrets
+import time
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -44,6 +45,8 @@ _SURELY_SECONDS: Final = CARRIER_MS / 1000 - 3.0
 # Length of one wait for a wake-up: shorter than the client's timeout for Redis.
 _LISTEN_SECONDS: Final = 0.5
 
+_BUSY_SECONDS: Final = 0.001
+
 _UNREACHABLE: Final = "Redis is out of reach: %s"
 
 _log = logging.getLogger(__name__)
@@ -58,7 +61,10 @@ class _Consumer(_RedisConsumer):
     def __next__(self) -> Any:
         """Return the next message, or ``None`` when none came within half a second."""
         message = super().__next__()  # type: ignore[no-untyped-call]  # as above
-        if message is None:
+        if message is None and self.outstanding_message_count:
+            # As many as its threads take are being handled: there may be more in the queue.
+            time.sleep(_BUSY_SECONDS)
+        elif message is None:
             try:
                 self.broker.client.blpop([_bell(self.queue_name)], timeout=_LISTEN_SECONDS)
             except redis.RedisError as error:
