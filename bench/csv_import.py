@@ -5,12 +5,13 @@ import json
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
+import psutil
 from intake import BATCH, CONNECTIONS
 from part import Part, Plan
 from stage import GatewayServer, Sink, Stage
@@ -21,6 +22,7 @@ AIM: Final = 0.8
 _WARM_UP_ROWS: Final = 2_000
 _BATCHES_FROM: Final = 50_000_000
 _LOOK_SECONDS: Final = 0.02
+_LOOKS_FOR_CHILDREN: Final = 25
 _PATIENCE_SECONDS: Final = 900.0
 _BOUNDARY: Final = "a-boundary-that-no-row-has"
 _HEADER: Final = (
@@ -31,7 +33,10 @@ _HEADER: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportRound:
-    """One round. Memory is the server's resident set in megabytes, CPU is of one row or order."""
+    """One round. Memory is the resident set in megabytes, CPU is of one row or order.
+
+    Both are the server's, and those of the process that reads a large file.
+    """
 
     rows_per_second: float
     batch_orders_per_second: float
@@ -134,13 +139,18 @@ def _import(gateway: GatewayServer, file: Path, created: int | None = None) -> f
 
 @contextmanager
 def _watched(gateway: GatewayServer) -> Iterator[list[float]]:
-    """Look at the server's memory again and again while something runs."""
+    """Look at the server's memory again and again while something runs, its children's too."""
     seen: list[float] = [gateway.memory_mb()["serve"]]
     over = threading.Event()
 
     def look() -> None:
+        children: list[psutil.Process] = []
+        looks = 0
         while not over.wait(_LOOK_SECONDS):
-            seen.append(gateway.memory_mb()["serve"])
+            if looks % _LOOKS_FOR_CHILDREN == 0:
+                children = gateway.children("serve")
+            looks += 1
+            seen.append(gateway.memory_mb()["serve"] + sum(map(_resident_mb, children)))
 
     watcher = threading.Thread(target=look)
     watcher.start()
@@ -149,6 +159,12 @@ def _watched(gateway: GatewayServer) -> Iterator[list[float]]:
     finally:
         over.set()
         watcher.join()
+
+
+def _resident_mb(process: psutil.Process) -> float:
+    with suppress(psutil.NoSuchProcess):
+        return float(process.memory_info().rss) / 1e6
+    return 0.0
 
 
 def _table(rounds: Sequence[ImportRound], rows: int) -> Table:

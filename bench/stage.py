@@ -147,9 +147,15 @@ class GatewayServer(Server):
         return sum(self.cpu_by_process().values())
 
     def cpu_by_process(self) -> dict[str, float]:
-        """Return what each process used of the processors since it began."""
+        """Return what each process used of the processors since it began.
+
+        That of processes which it started counts once they have ended.
+        """
         times = {name: each.cpu_times() for name, each in self._all.items()}
-        return {name: each.user + each.system for name, each in times.items()}
+        return {
+            name: each.user + each.system + each.children_user + each.children_system
+            for name, each in times.items()
+        }
 
     def kill(self, name: str) -> None:
         """Kill a process (SIGKILL)."""
@@ -163,6 +169,11 @@ class GatewayServer(Server):
         """Return the server's part of that which is no file's: what it has allocated itself."""
         held = self._all["serve"].memory_info()
         return float(held.rss - getattr(held, "shared", 0)) / 1e6  # which only Linux tells
+
+    def children(self, name: str) -> list[psutil.Process]:
+        """Return the processes that a process has started, which takes some milliseconds."""
+        found: list[psutil.Process] = self._all[name].children()
+        return found
 
     def add_endpoint(self, url: str, status: str, **more: Any) -> str:
         """Subscribe ``url`` to everything; returns the endpoint's id."""

@@ -1,16 +1,16 @@
 """The import: rows go through intake in chunks, like every other order.
 
-While one chunk is being stored the next is read, in a thread. The memory of an import is a chunk or
-two, and for each row its package's id and two numbers, the hashes of its identity and content.
+While one chunk is being stored the next is read (:mod:`gateway_csv.row_chunks`). The memory of an
+import is a chunk or two, and for each row its package's id and two numbers, the hashes of its
+identity and content.
 """
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import timedelta
 from functools import partial
-from itertools import islice
 from typing import BinaryIO, Final, NamedTuple
 
 import msgspec
@@ -29,17 +29,18 @@ from gateway.plugin import (
     TooLarge,
     Unavailable,
 )
-from gateway_csv.bags import bagged, can_hold_bags, problems_of_members
+from gateway_csv.bags import problems_of_members
 from gateway_csv.columns.column_mappings import Memory, remember, remembered
 from gateway_csv.columns.reading import Choices
 from gateway_csv.jobs import Hooks, Job, Made, check_site, file_counter
-from gateway_csv.mapping import PARTS, SOURCE, Reading, ReadRow, read_row, row_problem
+from gateway_csv.mapping import PARTS, SOURCE, Reading, ReadRow, row_problem
 from gateway_csv.read.layout import Layout
 from gateway_csv.read.rows import Row
 from gateway_csv.read.table import ImportOptions, Table
 from gateway_csv.read.threads import ReadingThreads
 from gateway_csv.rejected import Rejection
 from gateway_csv.report import Report
+from gateway_csv.row_chunks import row_chunks
 from gateway_csv.row_dedup import (
     Claim,
     Identity,
@@ -51,7 +52,6 @@ from gateway_csv.row_dedup import (
 from gateway_csv.schema import RowProblem
 from gateway_csv.settings import BagsBy, CsvSettings
 
-_ROWS_AT_ONCE: Final = 1000
 _PACKAGE_ID: Final = re.compile(r"pkg_[0-9a-zA-Z-]{10,60}")
 
 
@@ -140,7 +140,7 @@ class Importer:
         await hooks.progress(report)
         run = _Run(self._gateway, self._settings, job, hooks, reading, report)
         await run.look_back()
-        rows = run.chunks(table.orders(reading.layout))
+        rows = run.chunks(table)
         try:
             async with aclosing(_ahead(rows, self.threads)) as chunks:
                 async for chunk in chunks:
@@ -222,12 +222,9 @@ class _Run:
         """Find out whether rows from before csv_0002 still have to be recognised."""
         self._looks_back = await self._known.has_before(self._gateway.clock.now())
 
-    def chunks(self, rows: Iterator[Row]) -> Iterator[Sequence[_Read]]:
+    def chunks(self, table: Table) -> Generator[Sequence[_Read], None, None]:
         """Read rows, some at a time."""
-        reads: Iterator[ReadRow] = (read_row(row, self._reading) for row in rows)
-        if can_hold_bags(self._reading, self._bags):
-            reads = bagged(reads, self._reading, self._bags)
-        while some := list(islice(reads, _ROWS_AT_ONCE)):
+        for some in row_chunks(table, self._reading, self._bags):
             yield [self._known_by(each) for each in some]
 
     def _known_by(self, read: ReadRow) -> _Read:
@@ -471,7 +468,8 @@ def _number(digest: bytes) -> int:
 
 def _with_reference(each: _Read, claims: Mapping[bytes, Claim]) -> Candidate:
     candidate, identity = each.read.candidate, each.identity
-    if candidate.order is None or identity is None:
+    order = candidate.order
+    if order is None or identity is None or order.external_order_id:  # known by its order id
         return candidate
     claim = claims.get(identity.key)
     reference = identity.key.hex() if claim is None else claim.reference(identity.key)
@@ -479,7 +477,7 @@ def _with_reference(each: _Read, claims: Mapping[bytes, Claim]) -> Candidate:
 
 
 async def _ahead(
-    chunks: Iterator[Sequence[_Read]], threads: ReadingThreads
+    chunks: Generator[Sequence[_Read], None, None], threads: ReadingThreads
 ) -> AsyncGenerator[Sequence[_Read], None]:
     """Yield chunks, and read the next one in a thread while one is being imported."""
 
@@ -496,3 +494,4 @@ async def _ahead(
         await asyncio.wait([coming])
         if not coming.cancelled():
             coming.exception()
+        await asyncio.to_thread(chunks.close)

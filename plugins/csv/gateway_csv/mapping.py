@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import blake2b
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -139,6 +140,11 @@ def ended_key(row: Row, reading: Reading) -> int | None:
     return _RowReader(row, reading).ended_key()
 
 
+def _number_of(key: str) -> int:
+    # Python's own hash differs from process to process.
+    return int.from_bytes(blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest())
+
+
 def read_row(row: Row, reading: Reading) -> ReadRow:
     """Convert a row into an order, or into all of its problems."""
     return _RowReader(row, reading).read()
@@ -188,10 +194,10 @@ class _RowReader:
     def _ended_row(self, order: Order) -> int | None:
         """Return the row by which the same order needs no delivery any more."""
         ended = self._reading.ended
-        return ended.get(hash(key_of(order, self._reading.site))) if ended else None
+        return ended.get(_number_of(key_of(order, self._reading.site))) if ended else None
 
     def ended_key(self) -> int | None:
-        return hash(key_of(self._order(), self._reading.site)) if self._ended() else None
+        return _number_of(key_of(self._order(), self._reading.site)) if self._ended() else None
 
     def _has(self, field: str) -> bool:
         return field in self._by_field

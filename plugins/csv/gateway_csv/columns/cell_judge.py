@@ -32,6 +32,10 @@ class CellJudge:
         self._traits = traits or {}
         self._faults: Sequence[tuple[Column, Fault]] | None = None
 
+    def __reduce__(self) -> tuple[type["CellJudge"], tuple[Mapping[str, Sequence[Trait]]]]:
+        """Make it anew in another process."""
+        return CellJudge, (self._traits,)
+
     def faults(self, judged: Sequence[Column]) -> Sequence[tuple[Column, Fault]]:
         """Return the table's checked columns, each with the function that checks its cells."""
         if self._faults is None:

@@ -7,6 +7,7 @@ isn't cached: it is rare, and each row reports its own problem.
 from collections.abc import Callable, Mapping
 from datetime import date
 from decimal import Decimal
+from functools import partial
 from typing import Final
 
 from gateway_csv.columns.cell_judge import says_something
@@ -30,6 +31,8 @@ class CellValues:
     """Reads one table's cells. ``dates`` and ``order`` come from its column of days."""
 
     def __init__(self, *, decimal_comma: bool, dates: Evidence, order: Order | None) -> None:
+        self._again = partial(CellValues, decimal_comma=decimal_comma, dates=dates, order=order)
+
         def money(cell: Cell) -> Decimal | None:
             return money_of(cell, decimal_comma=decimal_comma)
 
@@ -51,6 +54,10 @@ class CellValues:
             each: KeptTexts(_odd_for(each)).__getitem__ for each in _ODD_FIELDS
         }
         """Whether a text is unusual for its field without being impossible, by field."""
+
+    def __reduce__(self) -> tuple[Callable[[], "CellValues"], tuple[()]]:
+        """Make it anew in another process."""
+        return self._again, ()
 
 
 def _odd_for(field: str) -> Callable[[str], bool]:

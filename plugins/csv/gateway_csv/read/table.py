@@ -83,11 +83,11 @@ class Table:
         options: ImportOptions,
         pace: Pace | None = None,
     ) -> None:
-        self._file = file
-        self._settings = settings
-        self._options = options
+        self.file = file
+        self.settings = settings
+        self.options = options
         self._pace = Pace() if pace is None else pace
-        self._size = 0
+        self.size = 0
         self.form: TextForm | None = None
         """How a text file is written; ``None`` for a spreadsheet."""
         self.sheets: Sheets | None = None
@@ -104,7 +104,7 @@ class Table:
         self._open()
         # Before the first row is read, because rows are read from the same file on demand.
         lacks_end, is_quoted = self._lacks_line_end()
-        options = self._options
+        options = self.options
         layout, below = find_layout(self._rows(), Choices(options.chosen, options.remembered))
         dates, decimal_comma, count = Evidence(), False, 0
         date_columns = layout.by_field.get("delivery_date", ())
@@ -116,7 +116,7 @@ class Table:
         traits = TraitCounts(layout.by_field)
         exchanges = Exchanges(layout.by_field, layout.columns)
         last = LastCell(layout, lacks_end=lacks_end, is_quoted=is_quoted)
-        kept = _KeptRows(is_text=self.form is not None, size=self._size)
+        kept = _KeptRows(is_text=self.form is not None, size=self.size)
         self.first_orders = kept.first
         for row in below:
             if row.is_blank or is_header_again(layout, row) or _is_left_out(layout, row, report):
@@ -182,8 +182,8 @@ class Table:
         """Return whether a text file ends within a line, and whether with a quoted cell."""
         if self.form is None:
             return False, False
-        self._file.seek(-min(_TAIL_BYTES, self._file.seek(0, os.SEEK_END)), os.SEEK_END)
-        tail = self._file.read()
+        self.file.seek(-min(_TAIL_BYTES, self.file.seek(0, os.SEEK_END)), os.SEEK_END)
+        tail = self.file.read()
         return not any(each in tail for each in (b"\n", b"\r")), b'"' in tail
 
     def orders(self, layout: Layout) -> Iterator[Row]:
@@ -203,32 +203,32 @@ class Table:
                 yield row
 
     def _open(self) -> None:
-        size = self._size = self._file.seek(0, os.SEEK_END)
-        if size > self._settings.max_file_bytes:
-            most = self._settings.max_file_bytes / 1_000_000
+        size = self.size = self.file.seek(0, os.SEEK_END)
+        if size > self.settings.max_file_bytes:
+            most = self.settings.max_file_bytes / 1_000_000
             raise TooLarge(f"The file has more than {most:g} MB: split it, and import the parts.")
-        file_type = file_type_of(self._file)
+        file_type = file_type_of(self.file)
         if file_type is FileType.ZIPPED:
-            check_archive(self._file, self._settings.max_unpacked_bytes)
+            check_archive(self.file, self.settings.max_unpacked_bytes)
         elif file_type is FileType.TEXT:
-            known = {**self._options.remembered, **self._options.chosen}
+            known = {**self.options.remembered, **self.options.chosen}
             self.form = form_of(
-                self._file,
+                self.file,
                 lambda cells: known_headers(cells, known),
-                encoding=self._options.encoding,
-                delimiter=self._options.delimiter,
+                encoding=self.options.encoding,
+                delimiter=self.options.delimiter,
             )
 
     def _rows(self) -> Iterator[Row]:
         if self.form is not None:
-            rows = text_rows(self._file, self.form)
+            rows = text_rows(self.file, self.form)
         else:
-            rows = sheet_rows(self._file, self._note_sheets, self._options.sheet)
-        return map(self._corrected, within_limits(rows, self._settings, self._pace))
+            rows = sheet_rows(self.file, self._note_sheets, self.options.sheet)
+        return map(self._corrected, within_limits(rows, self.settings, self._pace))
 
     def _corrected(self, row: Row) -> Row:
         """Put the corrected cells into a row."""
-        found = self._options.cells.get(row.number)
+        found = self.options.cells.get(row.number)
         if found is None or row.fault:
             return row
         cells = [*row.cells, *[None] * (max(found) + 1 - len(row.cells))]
@@ -249,7 +249,7 @@ class Table:
             first = [row for row in islice(self._rows(), _GLIMPSED_ROWS) if not row.is_blank]
         except GatewayError:
             return None
-        known = {**self._options.remembered, **self._options.chosen}
+        known = {**self.options.remembered, **self.options.chosen}
         header = likely_header(first, known)
         if header is None:
             return None
@@ -284,7 +284,7 @@ class Table:
         self._report_dates(report, dates)
 
     def _report_dates(self, report: Report, dates: Evidence) -> None:
-        options = self._options
+        options = self.options
         order = dates.order(options.dates, options.country)
         if dates.is_undecided(options.dates, options.country):
             report.assume(
