@@ -32,6 +32,7 @@ from gateway.plugin import (
 from gateway_csv.bags import problems_of_members
 from gateway_csv.columns.column_mappings import Memory, remember, remembered
 from gateway_csv.columns.reading import Choices
+from gateway_csv.first_rows import FirstRows
 from gateway_csv.jobs import Hooks, Job, Made, check_site, file_counter
 from gateway_csv.mapping import PARTS, SOURCE, Reading, ReadRow, row_problem
 from gateway_csv.read.layout import Layout
@@ -210,7 +211,7 @@ class _Run:
         window = timedelta(days=settings.same_row_days)
         self._known = KnownRows(gateway.database, job.caller, window)
         self._bags: BagsBy = job.bags or settings.bags
-        self._rows_by_key: dict[int, tuple[int, int]] = {}
+        self._first = FirstRows()
         codes = {
             each.code for each in gateway.settings.sites if each.account == job.caller.account_id
         }
@@ -281,18 +282,17 @@ class _Run:
                 self._report.warn(
                     "the row is a package of this gateway; it made no second", read.row
                 )
-            elif read.continues and identity is not None and each.key in self._rows_by_key:
-                earlier, _ = self._rows_by_key[each.key]
+            elif read.continues and identity is not None and each.key in self._first:
+                earlier = self._first.number(each.key)
                 self._report.repeated += 1
                 self._report.warn(
                     f"the row is another line of the order in row {earlier}", read.row
                 )
             else:
                 if identity is not None:
-                    said = (read.row.number, _number(identity.content))
-                    self._rows_by_key.setdefault(each.key, said)
-                    for other in each.others:
-                        self._rows_by_key.setdefault(_number(other.key), said)
+                    content = _number(identity.content)
+                    for key in (each.key, *(_number(other.key) for other in each.others)):
+                        self._first.note(key, read.row.number, content)
                 left.append(each)
         return left
 
@@ -333,9 +333,9 @@ class _Run:
     ) -> RowProblem | None:
         if not identity.content:
             return None
-        earlier, content = self._rows_by_key[key]
+        earlier = self._first.number(key)
         if earlier != row.number:
-            if content == _number(identity.content):
+            if self._first.said(key, _number(identity.content)):
                 return None
             return RowProblem(
                 row=row.number,
@@ -396,7 +396,7 @@ class _Run:
         if order is None or identity is None or not order.external_order_id:
             return False
         claim = claims.get(identity.key)
-        is_first = self._rows_by_key[each.key][0] == each.read.row.number
+        is_first = self._first.number(each.key) == each.read.row.number
         is_new = claim is None or (claim.import_id == self._job.import_id or not claim.content)
         if self._job.is_resumed or not (is_first and is_new):
             return False
@@ -425,7 +425,7 @@ class _Run:
         if members:
             self._report.bags += 1
             self._report.bagged += len(members)
-        earlier, _ = self._rows_by_key[each.key]
+        earlier = self._first.number(each.key)
         if earlier != row.number:
             self._report.repeated += 1
             self._report.warn(

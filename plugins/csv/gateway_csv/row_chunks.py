@@ -137,10 +137,22 @@ class _Sent:
         return self._task.read(size) or self._file.read(size)
 
 
+class _Behind(io.BytesIO):
+    """The file behind a task, which isn't copied."""
+
+    def __init__(self, content: bytes, begin: int) -> None:
+        super().__init__(content)
+        self._begin = begin
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        """Move to a place in the file."""
+        return super().seek(offset + self._begin if whence == os.SEEK_SET else offset, whence)
+
+
 def chunks_sent(content: bytes) -> Iterator[bytes]:
     """Yield the encoded chunks for what :func:`row_chunks` sends: the process's side."""
     begin = _LENGTH_BYTES + int.from_bytes(content[:_LENGTH_BYTES])
     task: _Task = pickle.loads(content[_LENGTH_BYTES:begin])  # noqa: S301 - the gateway wrote it
-    table = Table(io.BytesIO(content[begin:]), task.settings, task.options)
+    table = Table(_Behind(content, begin), task.settings, task.options)
     table.form = task.form
     return map(_ENCODER.encode, _read(table, task.reading, task.by))
