@@ -33,7 +33,7 @@ class CellJudge:
         self._faults: Sequence[tuple[Column, Fault]] | None = None
 
     def __reduce__(self) -> tuple[type["CellJudge"], tuple[Mapping[str, Sequence[Trait]]]]:
-        """Make it anew in another process."""
+        """Let another process make it again."""
         return CellJudge, (self._traits,)
 
     def faults(self, judged: Sequence[Column]) -> Sequence[tuple[Column, Fault]]:

@@ -56,7 +56,7 @@ class CellValues:
         """Whether a text is unusual for its field without being impossible, by field."""
 
     def __reduce__(self) -> tuple[Callable[[], "CellValues"], tuple[()]]:
-        """Make it anew in another process."""
+        """Let another process make it again."""
         return self._again, ()
 
 
