@@ -66,7 +66,7 @@ async def hire(gateway: Gateway) -> list[Person]:
 
 
 def _attested(credential: bytes) -> bytes:
-    """Return a passkey as it is stored, of a key that nobody has; pages read what is stored."""
+    """Return a passkey as it is stored, of a key that is thrown away; pages read what is stored."""
     from cryptography.hazmat.primitives.asymmetric import ec
     from fido2.cose import ES256
     from fido2.webauthn import Aaguid, AttestedCredentialData
