@@ -127,9 +127,10 @@ def check(order: Order, country: str) -> Review:
             errors.append(Problem(f"{name} is required", field=name))
     if order.priority not in PRIORITIES:
         errors.append(Problem(f"priority must be one of {', '.join(PRIORITIES)}", field="priority"))
-    copay = copay_problem(order.copay_amount, "copay_amount")
-    day = day_problem(order.delivery_date, "delivery_date")
-    errors.extend(filter(None, (copay, day)))
+    if order.copay_amount is not None or order.delivery_date is not None:
+        copay = copay_problem(order.copay_amount, "copay_amount")
+        day = day_problem(order.delivery_date, "delivery_date")
+        errors.extend(filter(None, (copay, day)))
     if order.prescriptions:
         order = _with_bag(order, errors)
     if order.metadata:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
-from sqlalchemy import delete, insert, select, tuple_
+from sqlalchemy import bindparam, delete, insert, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import to_epoch_ms
@@ -18,6 +18,14 @@ from gateway.model.submission import Idempotency
 from gateway.storage.schema import idempotency
 
 KEEP_FOR: Final = timedelta(hours=24)
+# Made once: an element of a statement is a dozen objects in cycles, left to the garbage collector.
+_SAME: Final = tuple_(idempotency.c.account_id, idempotency.c.key_digest).in_(
+    bindparam("keys", expanding=True)
+)
+_OVER: Final = delete(idempotency).where(
+    _SAME, idempotency.c.created_at_ms < bindparam("before_ms")
+)
+_STORED: Final = select(idempotency).where(_SAME)
 
 KeyId = tuple[str, bytes]
 """Account and digest of the key."""
@@ -96,11 +104,9 @@ async def stored_responses(
     """Return the responses stored for ``keys``; deletes those past their time."""
     if not keys:
         return {}
-    same = tuple_(idempotency.c.account_id, idempotency.c.key_digest).in_(list(keys))
-    await connection.execute(
-        delete(idempotency).where(same, idempotency.c.created_at_ms < to_epoch_ms(now - KEEP_FOR))
-    )
-    rows = await connection.execute(select(idempotency).where(same))
+    named = {"keys": list(keys)}
+    await connection.execute(_OVER, {**named, "before_ms": to_epoch_ms(now - KEEP_FOR)})
+    rows = await connection.execute(_STORED, named)
     answers = (
         StoredResponse(
             (row.account_id, bytes(row.key_digest)), bytes(row.request_digest), bytes(row.response)
