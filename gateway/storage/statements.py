@@ -191,9 +191,8 @@ _EVENT: Final = f"SELECT {', '.join(EVENT_COLUMNS)} FROM events"  # noqa: S608 -
 EVENT_BY_ID: Final = Statement(f"{_EVENT} WHERE id = :id", f"{_EVENT} WHERE id = ANY(:id)")
 
 # For all lanes that ask: the destinations that take deliveries now, what is due for those without
-# a probe, and its events, in one round trip. It commits without waiting for the disk where it takes
-# few: docs/decisions/0052-claims-are-one-statement.md. A row for each delivery, and one for a
-# destination without any.
+# a probe, and its events, in one round trip. A row for each delivery, and one for a destination
+# without any.
 CLAIM_FOR_SEVERAL: Final = Statement(
     "",  # on SQLite a statement costs no round trip
     f"""
@@ -208,11 +207,8 @@ WITH open AS MATERIALIZED (
       {_DUE.format(destination="open.id", most="open.most")} FOR UPDATE SKIP LOCKED
     ) AS found
    WHERE open.opened_at_ms IS NULL AND open.sink = ANY(:sinks)
-), quick AS MATERIALIZED (
-  SELECT CASE WHEN count(*) <= :few THEN set_config('synchronous_commit', 'off', true) END
-    FROM due
 ), taken AS (
-  {_LEASED} FROM due, quick
+  {_LEASED} FROM due
    WHERE deliveries.account_id = due.account_id AND deliveries.id = due.id
   RETURNING deliveries.destination_id, {_CLAIMED}
 )

@@ -15,8 +15,6 @@ from gateway.storage.schema import destinations
 from gateway.storage.statements import CLAIM, CLAIM_FOR_SEVERAL, CLAIMED_COLUMNS
 from gateway.storage.transaction import Row, Transaction, fetch
 
-# A claim of so many is committed without waiting for the disk: they go out at once.
-_FEW: Final = 64
 # Where the delivery's columns begin in a row of CLAIM_FOR_SEVERAL, and where the event's do.
 _OWN: Final = len(destinations.c)
 _EVENT: Final = _OWN + len(CLAIMED_COLUMNS)
@@ -89,7 +87,6 @@ async def claim_for_several(
         now_ms=lease.now_ms,
         until_ms=lease.ends_ms,
         lease=lease.token,
-        few=_FEW,
     )
     found: dict[str, Taken] = {}
     for row in rows:
