@@ -255,6 +255,8 @@ class WorkerEngine(LocalEngine):
         self._threads = threads
         self._worker: Any = None
         self._listeners: list[asyncio.Task[None]] = []
+        # A client that times out as it is cancelled raises only the time-out.
+        self._listening = True
         self._taking: set[asyncio.Task[None]] = set()
         self._take_ownership: Any = self._wakeups.loop_client.register_script(_OWNED)
         # Until when, in monotonic seconds, no other worker can be the owner.
@@ -276,6 +278,7 @@ class WorkerEngine(LocalEngine):
         """Stop listening, finish the attempts in flight, leave the rest to other workers."""
         if self._worker is not None:
             await asyncio.to_thread(self._worker.stop)
+        self._listening = False
         for each in self._listeners:
             each.cancel()
         await asyncio.gather(*self._listeners, *self._taking, return_exceptions=True)
@@ -305,7 +308,7 @@ class WorkerEngine(LocalEngine):
 
     async def _read_inbox(self) -> None:
         name = key("inbox", self.id)
-        while True:
+        while self._listening:
             try:
                 found: Any = await self._wakeups.loop_client.bzpopmin([name], _LISTEN_SECONDS)
             except (redis.RedisError, OSError):  # the heartbeat logs it
@@ -383,7 +386,7 @@ class WorkerEngine(LocalEngine):
 
     async def _beat(self) -> None:
         """Show that this worker is alive, and keep what it delivered for since the last time."""
-        while True:
+        while self._listening:
             try:
                 await self._wakeups.loop_client.set(key(_HEARTBEATS, self.id), 1, px=_HEARTBEAT_MS)
                 served, self._woken = self._woken | set(self.lanes), set()
