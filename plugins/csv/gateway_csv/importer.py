@@ -486,7 +486,8 @@ async def _ahead(
 
     coming = asyncio.create_task(threads.run(read))
     try:
-        while (chunk := await coming) is not None:
+        # Shielded: a thread goes on when its task is cancelled, and has to be waited for.
+        while (chunk := await asyncio.shield(coming)) is not None:
             coming = asyncio.create_task(threads.run(read))
             yield chunk
     finally:
@@ -494,4 +495,4 @@ async def _ahead(
         await asyncio.wait([coming])
         if not coming.cancelled():
             coming.exception()
-        await asyncio.to_thread(chunks.close)
+            await asyncio.to_thread(chunks.close)

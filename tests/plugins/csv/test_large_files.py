@@ -1,12 +1,17 @@
 """A large text file is converted by a process of its own, and makes what a small one makes."""
 
+import asyncio
 import os
+import threading
+from contextlib import aclosing
 from io import BytesIO
 
 import psutil
 import pytest
 from gateway_csv import row_chunks
+from gateway_csv.importer import _ahead
 from gateway_csv.read.table import ImportOptions, Table
+from gateway_csv.read.threads import ReadingThreads
 from gateway_csv.report import Report
 from gateway_csv.settings import CsvSettings
 from plugins.csv.files import PLUGINS, Sender
@@ -145,3 +150,33 @@ def test_a_machine_of_one_core_reads_a_large_file_in_its_own_process(monkeypatch
     table, reading = understood()
 
     assert len(reads_of(table, reading)) == 6
+
+
+async def test_a_cancelled_import_waits_for_its_thread_and_closes_what_it_reads():
+    reads, may_read, ended = threading.Event(), threading.Event(), []
+
+    def chunks():
+        try:
+            reads.set()
+            may_read.wait(10)
+            ended.append("read")
+            yield []
+        finally:
+            ended.append("closed")
+
+    async def imported(threads):
+        async with aclosing(_ahead(chunks(), threads)) as coming:
+            async for _ in coming:
+                pass
+
+    async with ReadingThreads() as threads:
+        importing = asyncio.create_task(imported(threads))
+        await asyncio.to_thread(reads.wait, 10)
+        importing.cancel()
+        done, _ = await asyncio.wait([importing], timeout=0.05)
+        may_read.set()
+        with pytest.raises(asyncio.CancelledError):
+            await importing
+
+    assert not done
+    assert ended == ["read", "closed"]
