@@ -7,6 +7,7 @@ isn't worth the start of an interpreter.
 """
 
 import io
+import logging
 import math
 import os
 import pickle
@@ -36,7 +37,11 @@ from gateway_csv.read.table import ImportOptions, Table
 from gateway_csv.read.text import TextForm
 from gateway_csv.settings import BagsBy, CsvSettings
 
+_log = logging.getLogger(__name__)
+
 LARGE_BYTES: Final = 3_000_000
+MOST_BYTES: Final = 250_000_000
+"""The process holds the whole file in memory; a thread reads a larger one piece by piece."""
 _ROWS_AT_ONCE: Final = 1000
 _LENGTH_BYTES: Final = 8
 _SCRIPT: Final = Path(__file__).with_name("row_reader.py")
@@ -77,7 +82,7 @@ def row_chunks(table: Table, reading: Reading, by: BagsBy) -> Iterator[Sequence[
 
     Raises ``InvalidInput``, ``TooLarge`` or ``Unavailable``.
     """
-    is_large = table.form is not None and table.size > LARGE_BYTES
+    is_large = table.form is not None and LARGE_BYTES < table.size <= MOST_BYTES
     if is_large and (os.cpu_count() or 1) > 1:
         return _from_process(table, reading, by)
     return _read(table, reading, by)
@@ -108,7 +113,8 @@ def _from_process(table: Table, reading: Reading, by: BagsBy) -> Iterator[Sequen
         raise TooLarge(_TOO_DEMANDING) from None
     except FileTooSlow:
         raise InvalidInput(_TOO_SLOW) from None
-    except ReaderCrashed:  # the file was read to its end before
+    except ReaderCrashed as error:  # the file was read to its end before
+        _log.error("the process that reads a file ended: %s", error.cause)
         raise Unavailable(_ENDED) from None
 
 

@@ -102,7 +102,7 @@ def test_the_process_gives_way_to_orders_and_ends_with_its_reader():
 
 
 async def test_a_process_that_is_killed_stops_the_import_which_may_be_sent_again(
-    harness, monkeypatch
+    harness, monkeypatch, caplog
 ):
     def killed(*_asked):
         raise ReaderCrashed("The file can't be read: it is damaged.", "exit -9", b"")
@@ -119,6 +119,7 @@ async def test_a_process_that_is_killed_stops_the_import_which_may_be_sent_again
 
     assert answer.status_code == 503
     assert "The process that reads the file was ended" in answer.text
+    assert "the process that reads a file ended: exit -9" in caplog.text
     assert again["created"] == 3
 
 
@@ -180,3 +181,25 @@ async def test_a_cancelled_import_waits_for_its_thread_and_closes_what_it_reads(
 
     assert not done
     assert ended == ["read", "closed"]
+
+
+@pytest.mark.usefixtures("_all_are_large")
+def test_a_file_that_a_process_should_not_hold_is_read_in_a_thread(monkeypatch):
+    monkeypatch.setattr(row_chunks, "MOST_BYTES", len(FILE) - 1)
+    monkeypatch.setattr(row_chunks, "read_in_sandbox", lambda *_asked: pytest.fail("a process"))
+    table, reading = understood()
+
+    assert len(reads_of(table, reading)) == 6
+
+
+@pytest.mark.usefixtures("_all_are_large")
+def test_a_number_that_is_too_large_to_hand_over_is_an_error_of_its_row():
+    header = "Order ID,Patient Name,Address,Prescriptions\n"
+    row = 'SO-{id},Gia Ash,"6 Elm St, Boston, MA 02108","[{{""rx_number"": ""RX-1"", {fill}}}]"\n'
+    rows = (row.format(id=each, fill=f'""fill_number"": {each}') for each in (2**64, 7))
+    table, reading = understood(header + "".join(rows), chosen={"prescriptions": "prescriptions"})
+
+    found = reads_of(table, reading)
+
+    assert [each.field for read in found for each in read.errors] == ["prescriptions"]
+    assert [read.row.number for read in found if read.errors] == [2]

@@ -46,6 +46,8 @@ _NUMBER_OF_SOMETHING: Final = re.compile(r"0\d{3,}")
 _PLAIN_MONEY: Final = re.compile(r"\d{1,9}(?:\.\d{2})?", re.ASCII)
 _MONEY_CHARACTERS: Final = 60
 _CENT_PLACES: Final = 6
+# More don't fit the form in which a process hands rows over; intake refuses far smaller numbers.
+_MOST_BITS: Final = 63
 
 
 class Unreadable(ValueError):
@@ -242,11 +244,18 @@ def prescriptions_of(cell: Cell) -> tuple[Prescription, ...] | None:
     if text is None:
         return None
     try:
-        return msgspec.json.decode(text, type=tuple[Prescription, ...])
+        found = msgspec.json.decode(text, type=tuple[Prescription, ...])
     except (msgspec.DecodeError, UnicodeError, ArithmeticError):
-        raise Unreadable(
-            "a JSON list of prescriptions, as an export writes it", "put back what was exported"
-        ) from None
+        raise _not_exported() from None
+    if any((each.fill_number or 0).bit_length() > _MOST_BITS for each in found):
+        raise _not_exported()
+    return found
+
+
+def _not_exported() -> Unreadable:
+    return Unreadable(
+        "a JSON list of prescriptions, as an export writes it", "put back what was exported"
+    )
 
 
 def masked(cell: Cell) -> str | None:
