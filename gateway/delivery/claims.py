@@ -2,12 +2,13 @@
 
 On SQLite a claim shares the transaction of the outcomes that are stored with it
 (:meth:`Claims.one_by_one`). On PostgreSQL, where each statement is a round trip, one statement
-claims for all lanes that ask, beside the outcomes and not after them (:meth:`Claims.together`).
+claims for all lanes that ask, beside the outcomes and not after them (:meth:`Claims.submit`).
+Probes have transactions of their own, so that healthy endpoints don't wait for broken ones.
 """
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -17,12 +18,19 @@ from gateway.delivery.hand_over import ClaimedBatch
 from gateway.errors import SealError, StorageError
 from gateway.model.delivery import ClaimedDelivery, Destination
 from gateway.sdk.records import Sink
+from gateway.storage.batcher import Batcher
 from gateway.storage.database import Database
 from gateway.storage.stores import destinations as destination_store
 from gateway.storage.stores.claimed_rows import Taken, claim_for_several
 from gateway.storage.stores.destinations import DestinationStore
 from gateway.storage.stores.outbox import Outbox, bury_unreadable
 from gateway.storage.transaction import Transaction
+
+# So many deliveries are claimed by one statement, or for one lane that asks for more: their rows
+# are in memory at the same time, and are read without a pause of the event loop.
+_MOST_TOGETHER: Final = 4096
+# One a lane.
+_MAX_WAITING: Final = 1_000_000
 
 
 class Claim(NamedTuple):
@@ -56,6 +64,22 @@ class Claims:
         self._clock = clock
         # Nothing is claimed for a destination whose settings couldn't be read, until they can.
         self._unreadable: set[str] = set()
+        self._claims: Batcher[Claim, ClaimedBatch | None] = Batcher(
+            self._together,
+            max_weight=_MOST_TOGETHER,
+            weigh=lambda asked: max(asked.limit, 1),
+            max_waiting=_MAX_WAITING,
+        )
+        self._probes: Batcher[Claim, ClaimedBatch | None] = Batcher(
+            self._probed, max_waiting=_MAX_WAITING
+        )
+
+    async def submit(self, asked: Claim) -> ClaimedBatch | None:
+        """Claim beside other lanes (PostgreSQL); returns after the commit."""
+        claimed = await self._claims.submit(asked)
+        if claimed is None or not asked.limit or claimed.destination.breaker.opened_at is None:
+            return claimed
+        return await self._probes.submit(asked)
 
     async def one_by_one(
         self, connection: AsyncConnection, asked: Sequence[Claim], now: datetime
@@ -74,8 +98,8 @@ class Claims:
             for each in asked
         ]
 
-    async def together(self, asked: Sequence[Claim]) -> Sequence[Claimed | Exception]:
-        """Claim for all of ``asked`` in one statement, and for probes in a transaction."""
+    async def _together(self, asked: Sequence[Claim]) -> Sequence[ClaimedBatch | Exception | None]:
+        """Claim for all of ``asked`` in one statement; none where the breaker is open."""
         now = self._clock.now()
         most = {
             each.destination_id: 0 if each.destination_id in self._unreadable else each.limit
@@ -88,7 +112,7 @@ class Claims:
 
         read_at = self._clock.monotonic_seconds()
         found = await self._database.transact(take)
-        answers: list[Claimed | Exception] = []
+        answers: list[ClaimedBatch | Exception | None] = []
         for each in asked:
             # A destination that is asked for twice is claimed for once.
             taken = found.pop(each.destination_id, None)
@@ -102,7 +126,20 @@ class Claims:
                 answers.append(error)
         return answers
 
-    async def _taken(self, taken: Taken, limit: int, now: datetime, read_at: float) -> Claimed:
+    async def _probed(self, asked: Sequence[Claim]) -> Sequence[Claimed]:
+        """Claim a probe for each of ``asked``, in an order in which no two processes deadlock."""
+        places = sorted(range(len(asked)), key=lambda place: asked[place].destination_id)
+
+        async def take(transaction: Transaction) -> Sequence[Claimed]:
+            in_order = [asked[place] for place in places]
+            return await self.one_by_one(transaction, in_order, self._clock.now())
+
+        found = dict(zip(places, await self._database.transact(take), strict=True))
+        return [found[place] for place in range(len(asked))]
+
+    async def _taken(
+        self, taken: Taken, limit: int, now: datetime, read_at: float
+    ) -> ClaimedBatch | None:
         """Return what is claimed and committed; what can't be sent is released or exhausted."""
         destination_id = taken.destination[0]
         try:
@@ -118,22 +155,13 @@ class Claims:
         self._unreadable.discard(destination_id)
         if sink is None:
             return None
-        if destination.breaker.opened_at is not None:
-            return await self._probe(Claim(destination_id, limit))
         if unreadable:
             async with self._database.begin() as connection:
                 await bury_unreadable(connection, destination_id, unreadable, to_epoch_ms(now))
-        more = len(taken.rows) == limit
+        more = len(taken.rows) == limit and destination.breaker.opened_at is None
         return ClaimedBatch(
             destination, settings, sink, claimed, self._lease_seconds, more, read_at
         )
-
-    async def _probe(self, asked: Claim) -> Claimed:
-        async def take(transaction: Transaction) -> Sequence[Claimed]:
-            return await self.one_by_one(transaction, [asked], self._clock.now())
-
-        [claimed] = await self._database.transact(take)
-        return claimed
 
     def _sink_of(self, destination: Destination) -> tuple[Sink | None, Any]:
         """Return a destination's sink, if a plugin brings it, and its settings for it."""

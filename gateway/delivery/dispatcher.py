@@ -39,7 +39,6 @@ from gateway.observability.tracing import Tracing
 from gateway.outbound.failures import explanation
 from gateway.sdk.records import Sink
 from gateway.settings import DeliveryTable
-from gateway.storage.batcher import Batcher
 from gateway.storage.database import Database, is_outage
 from gateway.storage.liveness import Liveness
 from gateway.storage.plugin_tables import DueColumn
@@ -53,9 +52,6 @@ _log = logging.getLogger(__name__)
 _ANSWERS: Final = Statement("SELECT 1")
 # A sink names its failures in one word; anything else may hold patient data and is not logged.
 _ERROR_WORD: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
-
-# One a lane.
-_MAX_CLAIMS: Final = 1_000_000
 
 NextDue = Callable[[str, datetime], None]
 """Called with a destination id and the time when its next retry is due."""
@@ -155,9 +151,6 @@ class Dispatcher:
             observe=self._metrics.batches("ledger"),
         )
         self._claims = Claims(database, destinations, outbox, sinks, rules.lease_seconds, clock)
-        self._claim_turns: Batcher[Claim, ClaimedBatch | None] = Batcher(
-            self._claims.together, max_weight=2048, max_waiting=_MAX_CLAIMS
-        )
         if database.dialect == "sqlite":
             database.commit_is_due = self._turns.ride
 
@@ -215,7 +208,7 @@ class Dispatcher:
         """Lease up to ``limit`` due deliveries; ``None`` when the destination takes none now."""
         asked = Claim(destination_id, limit)
         if self._database.dialect == "postgresql":
-            reply: _Reply = await self._claim_turns.submit(asked)
+            reply: _Reply = await self._claims.submit(asked)
         else:
             reply = await self._turns.submit(asked)
         if not isinstance(reply, ClaimedBatch):

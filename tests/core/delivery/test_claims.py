@@ -7,10 +7,13 @@ import pytest
 from core.delivery.dispatching import carried, looked_up, publish
 from core.gateways import Recorder, add_destination, change_destination, opened
 from sqlalchemy import text
+from waiting import PATIENCE_SECONDS
 
+from gateway.delivery import claims
 from gateway.errors import SealKeyMissing, StorageError
 from gateway.hookspecs import hookimpl
 from gateway.sdk.records import Sink
+from gateway.storage.stores.claimed_rows import claim_for_several
 
 
 class Strict(Recorder):
@@ -130,3 +133,51 @@ async def test_an_event_under_a_key_that_is_not_here_stays_due(gateway, monkeypa
     assert await leases(gateway) == {delivery_id: None}
     await carried(gateway, target)
     assert (await looked_up(gateway, delivery_id))[0].state == "delivered"
+
+
+async def test_a_healthy_endpoint_does_not_wait_for_the_probe_of_a_broken_one(gateway):
+    broken, healthy = [await add_destination(gateway) for _ in range(2)]
+    await publish(gateway)
+    async with gateway.database.begin() as connection:
+        await connection.execute(
+            text("UPDATE destinations SET opened_at_ms = 1, openings = 1 WHERE id = :id"),
+            {"id": broken},
+        )
+    async with gateway.database.begin() as connection:  # as a change of its settings does
+        await connection.execute(
+            text("SELECT id FROM destinations WHERE id = :id FOR UPDATE"), {"id": broken}
+        )
+        probe = asyncio.create_task(gateway.dispatcher.claim(broken, 9))
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            sound = await gateway.dispatcher.claim(healthy, 9)
+        assert not probe.done()
+
+    assert [each.destination_id for each in sound.deliveries] == [healthy]
+    assert [each.destination_id for each in (await probe).deliveries] == [broken]
+
+
+async def test_probes_of_several_endpoints_are_one_each(gateway):
+    targets = [await add_destination(gateway) for _ in range(3)]
+    await publish(gateway, "pkg_1", "pkg_2")
+    async with gateway.database.begin() as connection:
+        await connection.execute(text("UPDATE destinations SET opened_at_ms = 1, openings = 1"))
+    batches = await asyncio.gather(*(gateway.dispatcher.claim(each, 9) for each in targets[::-1]))
+
+    assert [each.destination.id for each in batches] == targets[::-1]
+    assert [(len(each.deliveries), each.more) for each in batches] == [(1, False)] * 3
+    assert await gateway.dispatcher.destinations_with_work() == []
+
+
+async def test_one_statement_claims_no_more_than_a_lane_may_ask_for(gateway, monkeypatch):
+    targets = [await add_destination(gateway) for _ in range(3)]
+    await publish(gateway)
+    asked_for = []
+
+    async def noted(transaction, most, *rest):
+        asked_for.append(list(most.values()))
+        return await claim_for_several(transaction, most, *rest)
+
+    monkeypatch.setattr(claims, "claim_for_several", noted)
+    await asyncio.gather(*(gateway.dispatcher.claim(each, 2000) for each in targets))
+
+    assert asked_for == [[2000, 2000], [2000]]
