@@ -85,16 +85,19 @@ def _bell(queue: str) -> str:
 
 
 # Puts destinations into their owners' inboxes; returns those without an owner that nothing woke
-# yet. An inbox is a sorted set: a destination is in it once.
+# yet. An inbox is a sorted set: a destination is in it once, and the longest in it comes first, or
+# busy ones would keep the others waiting.
 _SENT: Final = """
 local namespace, inbox_ms, woken_ms = ARGV[1], ARGV[2], ARGV[3]
 local free = {}
+local now = redis.call('TIME')
+local now_us = now[1] * 1000000 + now[2]
 for place = 4, #ARGV do
   local id = ARGV[place]
   local owner = redis.call('GET', namespace .. ':carrier:' .. id)
   if owner then
     local inbox = namespace .. ':inbox:' .. owner
-    redis.call('ZADD', inbox, 0, id)
+    redis.call('ZADD', inbox, 'NX', now_us, id)
     redis.call('PEXPIRE', inbox, inbox_ms)
   elseif redis.call('SET', namespace .. ':woken:' .. id, 1, 'NX', 'PX', woken_ms) then
     free[#free + 1] = id

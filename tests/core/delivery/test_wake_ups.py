@@ -38,6 +38,16 @@ async def test_a_wake_up_for_an_owner_is_once_in_its_inbox_and_nowhere_else(wake
     assert shared(server) == 0
 
 
+async def test_of_an_inbox_the_longest_waiting_is_first_however_often_others_come(wake_ups, server):
+    for each in ("dst_1", "dst_2"):
+        server.set(key("carrier", each), "w1")
+    await wake_ups.send(["dst_2"])
+    await wake_ups.send(["dst_1"])
+    await wake_ups.send(["dst_2"])
+
+    assert server.zrange(key("inbox", "w1"), 0, -1) == ["dst_2", "dst_1"]
+
+
 async def test_a_wake_up_without_an_owner_is_one_message_for_any_worker(wake_ups, server):
     await wake_ups.send(["dst_1", "dst_2"])
     await wake_ups.send(["dst_1"])
