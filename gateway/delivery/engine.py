@@ -87,18 +87,22 @@ class LocalEngine:
 
     async def stop(self) -> None:
         """Finish the attempts in flight and claim no more; returns when all outcomes are stored."""
-        self._running = False
-        for timer in self._timers.values():
-            timer.cancel()
-        self._timers.clear()
-        for lane in self.lanes.values():
-            lane.stop()
+        self._end_lanes()
         self._dispatcher.keep_through_outages(keep=False)  # or this might never return
         await self._end_background()
         await asyncio.gather(*self._lane_tasks, return_exceptions=True)
         await self._dispatcher.drained()
         await self._dispatcher.signed_off()
         self._metrics.in_flight.read = self._metrics.sweep_age.read = tuple
+
+    def _end_lanes(self) -> None:
+        """Open no lane any more; those that are open start no attempt."""
+        self._running = False
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        for lane in self.lanes.values():
+            lane.stop()
 
     async def _end_background(self) -> None:
         """Wait for the sweep and the jobs to end; cancel those that take too long.

@@ -122,6 +122,20 @@ end
 return own
 """
 
+# Ends what a worker owns and its inbox, atomically, so that no wake-up comes into it afterwards;
+# returns those that it didn't read.
+_LEFT: Final = """
+local worker = ARGV[1]
+for place = 3, #KEYS do
+  if redis.call('GET', KEYS[place]) == worker then
+    redis.call('DEL', KEYS[place])
+  end
+end
+local unread = redis.call('ZRANGE', KEYS[1], 0, -1)
+redis.call('DEL', KEYS[1], KEYS[2])
+return unread
+"""
+
 
 class WakeUps:
     """Sends wake-ups: to the worker that owns the destination, or to any."""
@@ -257,11 +271,11 @@ class WorkerEngine(LocalEngine):
         self._wakeups = WakeUps(url)
         self._threads = threads
         self._worker: Any = None
+        self._is_listening = False
         self._listeners: list[asyncio.Task[None]] = []
-        # A client that times out as it is cancelled raises only the time-out.
-        self._listening = True
         self._taking: set[asyncio.Task[None]] = set()
         self._take_ownership: Any = self._wakeups.loop_client.register_script(_OWNED)
+        self._leave: Any = self._wakeups.loop_client.register_script(_LEFT)
         # Until when, in monotonic seconds, no other worker can be the owner.
         self._owned_until: dict[str, float] = {}
         self._woken: set[str] = set()
@@ -271,6 +285,7 @@ class WorkerEngine(LocalEngine):
         """Start delivering and listening for wake-ups."""
         self._loop = asyncio.get_running_loop()
         await super().start()
+        self._is_listening = True
         self._listeners = [
             asyncio.create_task(self._beat(), name="heartbeat"),
             asyncio.create_task(self._read_inbox(), name="inbox"),
@@ -281,12 +296,17 @@ class WorkerEngine(LocalEngine):
         """Stop listening, finish the attempts in flight, leave the rest to other workers."""
         if self._worker is not None:
             await asyncio.to_thread(self._worker.stop)
-        self._listening = False
+        self._is_listening = False  # the client may keep a cancellation to itself, as an error
         for each in self._listeners:
             each.cancel()
         await asyncio.gather(*self._listeners, *self._taking, return_exceptions=True)
+        self._end_lanes()
+        in_flight = {each.destination_id for each in self.lanes.values() if each.in_flight}
+        signing_off = asyncio.create_task(self._sign_off(in_flight))
         await super().stop()
-        await asyncio.to_thread(self._sign_off)
+        await signing_off
+        if in_flight:
+            await self._sign_off()
         await self._wakeups.close()
 
     def _listen(self) -> None:
@@ -307,11 +327,11 @@ class WorkerEngine(LocalEngine):
     def _on_wake_up(self, destination_id: str) -> None:
         """Pass a wake-up of the shared queue to the event loop; runs in a dramatiq thread."""
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._received, [destination_id])
+            self._loop.call_soon_threadsafe(self._find_out, {destination_id})
 
     async def _read_inbox(self) -> None:
         name = key("inbox", self.id)
-        while self._listening:
+        while self._is_listening:
             try:
                 found: Any = await self._wakeups.loop_client.bzpopmin([name], _LISTEN_SECONDS)
             except (redis.RedisError, OSError):  # the heartbeat logs it
@@ -326,10 +346,13 @@ class WorkerEngine(LocalEngine):
         own = {each for each in destination_ids if self._owned_until.get(each, 0.0) > now}
         self._woken |= own
         self.wake(own)
-        if asked := set(destination_ids) - own:
-            task = asyncio.create_task(self._take_or_forward(asked))
-            self._taking.add(task)
-            task.add_done_callback(self._taking.discard)
+        if others := set(destination_ids) - own:
+            self._find_out(others)
+
+    def _find_out(self, destination_ids: Collection[str]) -> None:
+        task = asyncio.create_task(self._take_or_forward(destination_ids))
+        self._taking.add(task)
+        task.add_done_callback(self._taking.discard)
 
     async def _take_or_forward(self, destination_ids: Collection[str]) -> None:
         """Become the owner of destinations and deliver, or pass the wake-up to their owner."""
@@ -389,7 +412,7 @@ class WorkerEngine(LocalEngine):
 
     async def _beat(self) -> None:
         """Show that this worker is alive, and keep what it delivered for since the last time."""
-        while self._listening:
+        while self._is_listening:
             try:
                 await self._wakeups.loop_client.set(key(_HEARTBEATS, self.id), 1, px=_HEARTBEAT_MS)
                 served, self._woken = self._woken | set(self.lanes), set()
@@ -403,12 +426,15 @@ class WorkerEngine(LocalEngine):
         now = self._clock.monotonic_seconds()
         self._owned_until = {each: to for each, to in self._owned_until.items() if to > now}
 
-    def _sign_off(self) -> None:
-        client = self._wakeups.client
+    async def _sign_off(self, but: Collection[str] = ()) -> None:
+        """Give up what this worker owns ``but`` these, and pass on what its inbox still has."""
+        client = self._wakeups.loop_client
+        kept = {key("carrier", each).encode() for each in but}
         try:
-            client.delete(key(_HEARTBEATS, self.id), key("inbox", self.id))
-            for name in client.scan_iter(match=key("carrier", "*"), count=1000):
-                if client.get(name) == self.id.encode():
-                    client.delete(name)
+            found = client.scan_iter(match=key("carrier", "*"), count=1000)
+            given_up = {each async for each in found} - kept
+            names = [key("inbox", self.id), key(_HEARTBEATS, self.id), key("sweeper", "now")]
+            unread = await self._leave(keys=[*names, *given_up], args=[self.id])
+            await self._wakeups.send([each.decode() for each in unread])
         except (redis.RedisError, OSError) as error:
             _log.warning(_UNREACHABLE, type(error).__name__)

@@ -1,8 +1,11 @@
 """Wake-ups through Redis: to the owner's inbox, or to whichever worker is first."""
 
+import asyncio
+
 import pytest
 import redis
 from core.delivery.delivery_source import until
+from core.delivery.dispatching import publish
 from core.gateways import Recorder, add_destination, opened
 
 from gateway.delivery.redis_engine import WakeUps
@@ -55,6 +58,22 @@ async def test_a_wake_up_without_an_owner_is_one_message_for_any_worker(wake_ups
     assert shared(server) == 2
 
 
+def owner(server, destination_id):
+    """Return the worker that owns a destination."""
+    return server.get(key("carrier", destination_id))
+
+
+async def test_a_message_that_reaches_its_owner_leaves_the_next_one_free(worker, server):
+    gateway, _ = worker
+    target = await add_destination(gateway)
+    await gateway.engine._wakeups.send([target])
+    await until(lambda: owner(server, target) == gateway.engine.id)
+    # Given a second message, which was sent before that
+    server.set(key("woken", target), 1)
+    gateway.engine._on_wake_up(target)
+    await until(lambda: not server.exists(key("woken", target)))
+
+
 @pytest.fixture
 async def worker(postgres_url, redis_url, tmp_path):
     sink, toml = Recorder(), f'[redis]\nurl = "{redis_url}"\n'
@@ -101,3 +120,71 @@ async def test_a_worker_that_ends_leaves_no_inbox_and_owns_nothing(
             await until(lambda: server.get(key("carrier", target)) == gateway.engine.id)
 
     assert server.keys(key("inbox", "*")) + server.keys(key("carrier", "*")) == []
+
+
+class HoldsOne(Recorder):
+    """A sink that is busy with one destination until it is let go."""
+
+    def __init__(self):
+        super().__init__()
+        self.held, self.let_go = "", asyncio.Event()
+
+    async def deliver(self, batch):
+        found = await super().deliver(batch)
+        if batch.destination.id == self.held:
+            await self.let_go.wait()
+        return found
+
+
+async def test_a_worker_that_ends_keeps_only_what_is_in_flight_and_loses_no_wake_up(
+    postgres_url, redis_url, tmp_path, wake_ups, server
+):
+    sink, toml = HoldsOne(), f'[redis]\nurl = "{redis_url}"\n'
+    seen = {}
+
+    async def watch(busy, idle):
+        await until(lambda: owner(server, idle) is None)
+        seen["busy"] = owner(server, busy)
+        await wake_ups.send([busy, idle])
+        seen["shared"] = shared(server)
+        sink.let_go.set()
+
+    async with opened(postgres_url, tmp_path, toml=toml, plugins=[sink]) as gateway:
+        idle, busy = [await add_destination(gateway) for _ in range(2)]
+        sink.held = busy
+        async with gateway.running(worker_threads=1):
+            worker = gateway.engine.id
+            await wake_ups.send([busy, idle])
+            await until(lambda: {owner(server, each) for each in (busy, idle)} == {worker})
+            await publish(gateway)
+            await until(lambda: {each for each, _ in sink.delivered} == {busy, idle})
+            await until(lambda: not server.exists(key("inbox", worker)))
+            watching = asyncio.create_task(watch(busy, idle))
+        await watching
+
+    assert seen == {"busy": worker, "shared": 1}
+    assert shared(server) == 2
+    assert server.keys(key("inbox", "*")) + server.keys(key("carrier", "*")) == []
+    assert not server.exists(key("sweeper", "now"))
+
+
+async def test_a_worker_ends_even_where_the_client_keeps_a_cancellation_to_itself(
+    postgres_url, redis_url, tmp_path, monkeypatch
+):
+    waiting = asyncio.Event()
+
+    async def kept(*_given, **_more):
+        waiting.set()
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            raise redis.ConnectionError from None
+
+    toml = f'[redis]\nurl = "{redis_url}"\n'
+    monkeypatch.setattr("redis.asyncio.Redis.bzpopmin", kept)
+    async with (
+        asyncio.timeout(20),
+        opened(postgres_url, tmp_path, toml=toml, plugins=[Recorder()]) as gateway,
+        gateway.running(worker_threads=1),
+    ):
+        await waiting.wait()
