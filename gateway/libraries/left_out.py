@@ -5,7 +5,8 @@ asyncio engine the ORM, Litestar pydantic and attrs, redis the client of a clust
 hold them, and need time for them at each start, also because of what else its environment has.
 
 A module of ``_MISSING`` doesn't find the libraries beside it, as if they were not installed, unless
-something has imported them before: so Litestar serves pydantic's models where a plugin has them.
+something has imported them before: so Litestar serves pydantic's models where a plugin has them. A
+plugin that imports such a module of Litestar itself wants its library, and finds it.
 One of ``_LATER`` gets stand-ins for what stands beside it, which is imported when it is used: when
 something is read from it, or one of its names is called or asked for.
 """
@@ -22,9 +23,9 @@ _MISSING: Final[Mapping[str, Sequence[str]]] = {
     "litestar.plugins.attrs": ("attr", "attrs"),
     "litestar.plugins.opentelemetry": ("opentelemetry",),
     "litestar.plugins.pydantic": ("pydantic",),
-    "litestar.typing": ("annotated_types",),
     "redis": ("opentelemetry",),
 }
+_LITESTAR: Final = "litestar."
 _LATER: Final[Mapping[str, Sequence[str]]] = {
     "litestar.app": ("pdb",),
     "litestar.exceptions.responses._debug_response": ("html",),
@@ -55,10 +56,23 @@ class _Finder(MetaPathFinder):
     ) -> ModuleSpec | None:
         if fullname not in _MISSING and fullname not in _LATER:
             return None
+        is_litestar_s = fullname in _MISSING and fullname.startswith(_LITESTAR)
+        if is_litestar_s and not _importer().startswith(_LITESTAR):
+            return None
         found = PathFinder.find_spec(fullname, path, target)
         if found is not None and found.loader is not None:
             found.loader = _Loader(found.loader)
         return found
+
+
+def _importer() -> str:
+    """Return the name of the module whose import is being carried out."""
+    frame = sys._getframe(1)  # noqa: SLF001 - imports have no other way to say it
+    name = __name__
+    while name == __name__ or name.startswith("importlib."):
+        frame = frame.f_back  # type: ignore[assignment]  # a module is at the bottom
+        name = frame.f_globals.get("__name__", "")
+    return name
 
 
 class _StandIn(ModuleType):
@@ -105,6 +119,11 @@ class _Loader(Loader):
         modules.update({**stand_ins, **dict.fromkeys(missing)})
         try:
             self._whole.exec_module(module)
+        except ImportError:
+            # What is inside it didn't find the library either; the next import may.
+            for each in [each for each in modules if missing and each.startswith(f"{name}.")]:
+                del modules[each]
+            raise
         finally:
             for each in (*missing, *stand_ins):
                 del modules[each]

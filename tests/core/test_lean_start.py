@@ -14,7 +14,7 @@ import pytest
 from gateway.testing.schema import migrated_file
 
 ABSENT = (
-    "aiosmtplib", "alembic", "annotated_types", "attr", "configparser", "cryptography.x509",
+    "aiosmtplib", "alembic", "attr", "configparser", "cryptography.x509",
     "difflib", "dramatiq", "encodings.idna", "fido2", "gateway.http.docs.page",
     "gateway_csv.commands", "gateway_csv.folder", "gateway_csv.importer", "gateway_csv.mapping",
     "gateway_reports.commands", "gateway_rx_queue.commands", "gateway_shopify.commands",
@@ -125,6 +125,32 @@ def test_litestar_serves_pydantic_s_models_only_where_something_has_imported_the
         "for each in app.plugins))"
     )
     assert found == [str(served), str(served)]
+
+
+@pytest.mark.parametrize("before", ["pass", "app()"])
+@pytest.mark.parametrize(
+    ("wanted", "library"),
+    [("litestar.plugins.pydantic", "pydantic"), ("litestar.plugins.attrs", "attr")],
+)
+def test_a_plugin_that_imports_litestar_s_support_of_a_library_finds_it(before, wanted, library):
+    found = printed(
+        "import gateway, sys\nfrom litestar import Litestar\n"
+        "def app(): return Litestar([], openapi_config=None)\n"
+        f"{before}\nprint({library!r} in sys.modules)\nimport {wanted}\n"
+        f"print({library!r} in sys.modules, any('Pydantic' in type(each).__name__ "
+        "for each in app().plugins))"
+    )
+    assert found == ["False", "True", str(library == "pydantic")]
+
+
+def test_bounds_that_a_plugin_writes_with_annotated_types_are_read():
+    found = printed(
+        "import gateway.plugin, annotated_types\nfrom typing import Annotated\n"
+        "from litestar.typing import FieldDefinition\n"
+        "field = FieldDefinition.from_annotation(Annotated[int, annotated_types.Gt(3)])\n"
+        "print(field.kwarg_definition.gt)"
+    )
+    assert found == ["3"]
 
 
 def printed(code):
