@@ -200,9 +200,9 @@ def _lines(image: Image.Image) -> tuple[int, list[dict[str, Any]]]:
     found, flips, texts, crops = engine.run_ocr_steps(small, scales)
     if found.boxes is None or texts.txts is None:
         return 0, []
-    flipped = [label == "180" for label, _ in flips.cls_res]
+    # Of all pieces: the final output leaves out those that read as nothing.
+    turned = _turn(found.boxes, [label == "180" for label, _ in flips.cls_res])
     whole = engine.build_final_output(pixels, found, flips, texts, crops, scales)
-    turned = _turn(whole.boxes, flipped) if len(flipped) == len(whole.boxes) else 0
     lines = [
         {
             "text": text[:_MOST_CHARACTERS],

@@ -8,6 +8,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from gateway_labels import read_label as read_label_script
 from gateway_labels.fields.draft import Reading, fields_of
 from gateway_labels.label_reader import new_sandbox, read_label
 from gateway_labels.settings import LabelsSettings
@@ -66,6 +67,25 @@ def test_a_picture_that_lies_on_its_side_is_turned(sandbox):
     )
     [name] = [each for each in fields(scanned) if each.name == "patient_name"]
     assert all(0 <= x <= scanned.width and 0 <= y <= scanned.height for x, y in name.box)
+
+
+def test_a_piece_that_reads_as_nothing_does_not_hide_that_a_picture_lies_on_its_side(monkeypatch):
+    engine = read_label_script._engine()
+    steps = engine.run_ocr_steps
+
+    def with_a_blank(*of):
+        found, flips, texts, crops = steps(*of)
+        texts.txts = (" ", *texts.txts[1:])
+        return found, flips, texts, crops
+
+    monkeypatch.setattr(engine, "run_ocr_steps", with_a_blank)
+
+    turned, lines = read_label_script._lines(
+        made(3, 0).image.convert("RGB").rotate(90, expand=True)
+    )
+
+    assert turned == 270
+    assert lines
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc says what a process may do")
