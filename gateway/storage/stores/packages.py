@@ -74,11 +74,8 @@ _NEW_PACKAGE: Final = (
 )
 _ORDER_INDEX: Final = _NEW_PACKAGE.index("order_index")
 # Made once: an element of a statement is a dozen objects in cycles, left to the garbage collector.
-_NAMED: Final = (
-    select(packages)
-    .where(tuple_(packages.c.account_id, packages.c.id).in_(bindparam("ids", expanding=True)))
-    .order_by(packages.c.id)
-)
+_KEY: Final = tuple_(packages.c.account_id, packages.c.id)
+_NAMED: Final = select(packages).where(_KEY.in_(bindparam("ids", expanding=True))).order_by("id")
 _NAMED_LOCKED: Final = _NAMED.with_for_update()
 
 # Both databases take some 32,000 parameters in a statement; this stays well below.

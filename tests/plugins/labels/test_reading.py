@@ -1,6 +1,7 @@
 """The real reader, in its sandbox: made-up labels, pictures held any way, and hostile files."""
 
 import io
+import logging
 import os
 import re
 import sys
@@ -70,6 +71,8 @@ def test_a_picture_that_lies_on_its_side_is_turned(sandbox):
 
 
 def test_a_piece_that_reads_as_nothing_does_not_hide_that_a_picture_lies_on_its_side(monkeypatch):
+    # In its sandbox the reader is alone, and turns the logging of its whole process off.
+    monkeypatch.setattr(logging, "disable", lambda _: None)
     engine = read_label_script._engine()
     steps = engine.run_ocr_steps
 
