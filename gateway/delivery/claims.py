@@ -140,7 +140,7 @@ class Claims:
     async def _taken(
         self, taken: Taken, limit: int, now: datetime, read_at: float
     ) -> ClaimedBatch | None:
-        """Return what is claimed and committed; what can't be sent is released or exhausted."""
+        """Return the committed claim; deliveries that can't be sent are released or exhausted."""
         destination_id = taken.destination[0]
         try:
             destination = self._destinations.of(taken.destination)

@@ -4,7 +4,7 @@ Claims and urgent outcomes are flushed at once. Other outcomes linger up to 50 m
 much to do: fewer flushes take more of them. Successes, which nothing waits for, always linger, and
 after a moment ride in the next commit: at 50 deliveries a second they need none of their own. An
 outcome exists in memory only (lost, its delivery would be sent again), so a flush that carries any
-is repeated while the database is out of reach.
+is repeated while the database is unavailable.
 """
 
 import asyncio

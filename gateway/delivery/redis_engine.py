@@ -47,7 +47,7 @@ _LISTEN_SECONDS: Final = 0.5
 
 _BUSY_SECONDS: Final = 0.001
 
-_UNREACHABLE: Final = "Redis is out of reach: %s"
+_UNREACHABLE: Final = "Redis can't be reached: %s"
 
 _log = logging.getLogger(__name__)
 
@@ -186,7 +186,7 @@ class WakeUps:
                     await self.send(ids)
                 except (redis.RedisError, OSError) as error:
                     _log.warning(
-                        "Redis is out of reach (%s); the sweep finds this work",
+                        "Redis can't be reached (%s); the sweep finds this work",
                         type(error).__name__,
                     )
         finally:
@@ -238,7 +238,7 @@ class WakingEngine:
             workers = await asyncio.to_thread(self._count_workers)
         except (redis.RedisError, OSError) as error:
             return HealthReport(
-                healthy=False, detail=f"Redis is out of reach ({type(error).__name__})"
+                healthy=False, detail=f"Redis can't be reached ({type(error).__name__})"
             )
         if workers == 0:
             return HealthReport(

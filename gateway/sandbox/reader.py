@@ -7,7 +7,7 @@ A reader is a Python file of its own, outside every package that takes long to i
         yield b"..."           # or bytes
         refuse("encrypted")    # the file is of no use; the code is the reader's own
 
-It may import installed packages. What it imports of the gateway takes half a second.
+It may import installed packages. Importing the gateway's own modules takes half a second.
 """
 
 import errno

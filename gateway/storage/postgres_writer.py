@@ -27,7 +27,7 @@ from gateway.storage.transaction import (
     postgres_type,
 )
 
-# How long a connection that rested may take to say that it is alive.
+# The timeout of the check that a connection which was idle still works.
 _ALIVE_SECONDS: Final = 5.0
 # From so many rows of a table on, they are inserted from an array for each column.
 _MANY: Final = 5
@@ -84,7 +84,7 @@ class PostgresTransaction(Transaction):
             return
         before = self._pending.get(table)
         if before is not None and before[0] != columns:
-            await self._begin()  # sends what waits
+            await self._begin()  # sends the queued rows
             before = None
         self._pending[table] = (columns, rows if before is None else [*before[1], *rows])
 

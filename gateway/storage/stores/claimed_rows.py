@@ -1,4 +1,4 @@
-"""What a claim takes: due deliveries, leased, of one destination or of several at once.
+"""The rows of a claim: due deliveries, leased, of one destination or of several at once.
 
 The statements are safe against any number of processes.
 """
@@ -42,7 +42,7 @@ class ClaimedRow(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """What is leased for one destination: its columns, its deliveries', and those of events."""
+    """The rows leased for one destination: its columns, its deliveries', and those of events."""
 
     lease: Lease
     destination: Row

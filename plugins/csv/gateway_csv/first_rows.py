@@ -26,6 +26,6 @@ class FirstRows:
         """Return the number of the first row."""
         return self._rows[key] >> _CONTENT_BITS
 
-    def said(self, key: int, content: int) -> bool:
+    def has_content(self, key: int, content: int) -> bool:
         """Return whether the first row had the same content."""
         return self._rows[key] & ((1 << _CONTENT_BITS) - 1) == content

@@ -335,7 +335,7 @@ class _Run:
             return None
         earlier = self._first.number(key)
         if earlier != row.number:
-            if self._first.said(key, _number(identity.content)):
+            if self._first.has_content(key, _number(identity.content)):
                 return None
             return RowProblem(
                 row=row.number,

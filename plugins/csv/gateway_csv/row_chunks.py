@@ -68,7 +68,7 @@ _DECODER: Final = msgspec.msgpack.Decoder(list[_ReadTextRow])
 
 
 class _Task(NamedTuple):
-    """What the process has to know before the file."""
+    """The settings and decisions that the process gets before the file."""
 
     settings: CsvSettings
     options: ImportOptions
