@@ -279,7 +279,6 @@ async def test_a_role_that_is_taken_away_holds_from_then_on(owner, running, cloc
         assert (await stream.changes("deliveries"))["ids"] == ["dlv_1"]
         changed = await owner.send("PATCH", f"/api/people/{sams_id}", {"role": "dispatcher"})
         assert changed.status_code == 204, changed.text
-        await stream.message("tick")
         await noted(
             running,
             Change("deliveries", "default", "live", None, ["dlv_2"]),
