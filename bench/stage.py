@@ -349,6 +349,8 @@ def database_in(folder: Path) -> Path:
 def _output_of(script: str, *arguments: str, told: str = "", seconds: float = 600) -> str:
     done = subprocess.run(  # noqa: S603 - our own script
         [sys.executable, str(HERE / script), *arguments],
+        # Unbuffered, Python writes once, and drops what a signal kept from a full pipe.
+        env={**os.environ, "PYTHONUNBUFFERED": ""},
         input=told,
         stdout=subprocess.PIPE,
         text=True,
