@@ -44,7 +44,8 @@ from gateway.errors import SealError, StorageError
 from gateway.storage.file_watch import FileWatch
 from gateway.storage.outage import cause_of
 from gateway.storage.postgres_connections import look_when_taken, plan_each_time
-from gateway.storage.postgres_writer import PostgresWriter, updating_all
+from gateway.storage.postgres_rows import updating_all
+from gateway.storage.postgres_writer import PostgresWriter
 from gateway.storage.sqlite_reader import Connection, connect_to
 from gateway.storage.sqlite_writer import SqliteWriter, updating, wrapped
 from gateway.storage.transaction import (

@@ -9,8 +9,6 @@ statement.
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import lru_cache
-from itertools import chain, count
 from typing import Any, Final
 
 from sqlalchemy import Connection, Table
@@ -19,40 +17,43 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.clock import SystemClock
 from gateway.storage.postgres_connections import IDLE_SECONDS, has_ended
-from gateway.storage.transaction import (
-    Row,
-    Statement,
-    Transaction,
-    TransactionFunction,
-    postgres_type,
-)
+from gateway.storage.postgres_rows import Columns, PostgresRows
+from gateway.storage.transaction import Row, Statement, Transaction, TransactionFunction
 
 # The timeout of the check that a connection which was idle still works.
 _ALIVE_SECONDS: Final = 5.0
-# From so many rows of a table on, they are inserted from an array for each column.
-_MANY: Final = 5
 
 
 class PostgresTransaction(Transaction):
     """Sends hot statements to the driver directly, and inserted rows at the end, together."""
 
-    __slots__ = ("_adapter", "_always_begins", "_begun", "_pending", "driver", "rests_since")
+    __slots__ = (
+        "_adapter",
+        "_always_begins",
+        "_begun",
+        "_pending",
+        "_rows",
+        "driver",
+        "rests_since",
+    )
 
     def __init__(
         self,
         engine: AsyncEngine,
         connection: Connection,
         adapter: Any,
+        rows: PostgresRows,
         *,
         always_begins: bool = False,
     ) -> None:
         super().__init__(engine, connection)
         self._always_begins = always_begins
         self._adapter = adapter
+        self._rows = rows
         self.driver: Any = adapter.driver_connection
         self.rests_since = 0.0
         self._begun = False
-        self._pending: dict[Table, tuple[tuple[str, ...], Sequence[Row]]] = {}
+        self._pending: dict[Table, tuple[Columns, Sequence[Row]]] = {}
 
     async def fetch(self, statement: Statement, **values: Any) -> Sequence[Row]:
         """Run a hot statement and return its rows."""
@@ -93,8 +94,8 @@ class PostgresTransaction(Transaction):
     ) -> None:
         """Write rows in one statement."""
         await self._begin()
-        arrays = [list(each) for each in zip(*rows, strict=True)]
-        await self._sent(updating_all(table, columns, key), arrays)
+        sql, values = self._rows.update(table, columns, key, rows)
+        await self._sent(sql, values)
 
     async def execute(self, statement: Any, parameters: Any = None, **options: Any) -> Any:
         """Execute a statement of SQLAlchemy Core."""
@@ -142,16 +143,8 @@ class PostgresTransaction(Transaction):
         blocks, self._pending = self._pending, {}
         if not blocks:
             return
-        counts = tuple(
-            (table, columns, min(len(rows), _MANY)) for table, (columns, rows) in blocks.items()
-        )
-        values: list[Any] = []
-        for _, rows in blocks.values():
-            if len(rows) < _MANY:
-                values.extend(chain.from_iterable(rows))
-            else:  # an array for each column
-                values.extend(map(list, zip(*rows, strict=True)))
-        await self._sent(_insertion(counts), values)
+        sql, values = self._rows.insertion(blocks)
+        await self._sent(sql, values)
 
     async def _sent(self, sql: str, values: Sequence[Any]) -> Sequence[Row]:
         try:
@@ -200,6 +193,7 @@ class PostgresWriter:
         self._free = asyncio.Semaphore(connections)
         self._clock = SystemClock()
         self._idle: list[PostgresTransaction] = []
+        self._rows = PostgresRows()
 
     async def run(self, function: TransactionFunction[Any]) -> Any:
         """Run ``function`` in a transaction; returns its answer after the commit."""
@@ -235,6 +229,7 @@ class PostgresWriter:
             self._engine,
             sync_connection,
             raw.dbapi_connection,
+            self._rows,
             always_begins=self._always_begins,
         )
 
@@ -271,41 +266,3 @@ async def _closed(transaction: PostgresTransaction) -> None:
         await transaction.invalidate()
     with suppress(Exception):
         await transaction.close()
-
-
-@lru_cache(maxsize=256)
-def _insertion(blocks: tuple[tuple[Table, tuple[str, ...], int], ...]) -> str:
-    """Return one statement that inserts so many rows into each of these tables.
-
-    Up to ``_MANY`` each row is written out: most orders come alone, and the driver looks four times
-    at each value of an array. From there on arrays are made rows of.
-    """
-    parts, place = [], count(1)
-    for table, columns, rows in blocks:
-        types = [postgres_type(table, each) for each in columns]
-        if rows < _MANY:
-            each_row = (",".join(f"${next(place)}::{each}" for each in types) for _ in range(rows))
-            source = f"VALUES {','.join(f'({each})' for each in each_row)}"
-        else:
-            arrays = ",".join(f"${next(place)}::{each}[]" for each in types)
-            source = f"SELECT * FROM unnest({arrays})"  # noqa: S608 - types of our own schema
-        # In the order of the rows: it is the order of the events.
-        parts.append(f"INSERT INTO {table.name} ({','.join(columns)}) {source}")
-    *first, last = parts
-    named = ", ".join(f"b{number} AS ({part})" for number, part in enumerate(first))
-    return f"WITH {named} {last}" if named else last
-
-
-@lru_cache(maxsize=64)
-def updating_all(table: Table, columns: tuple[str, ...], key: str) -> str:
-    """Return the statement that writes columns of many rows: an array for each, the key's last."""
-    arrays = ",".join(
-        f"${number}::{postgres_type(table, column)}[]"
-        for number, column in enumerate((*columns, key), start=1)
-    )
-    sets = ",".join(f"{column}=new.{column}" for column in columns)
-    return (
-        f"UPDATE {table.name} SET {sets} "  # noqa: S608 - names of our own
-        f"FROM unnest({arrays}) AS new ({','.join(columns)},of_key) "
-        f"WHERE {table.name}.{key}=new.of_key"
-    )

@@ -142,6 +142,45 @@ async def test_rows_of_several_tables_are_stored_in_their_order(database, few, m
     assert set(names) <= set(known)
 
 
+@pytest.mark.parametrize("differ", [(), ("topic",), ("site", "count"), ("topic", "site", "at_ms")])
+async def test_rows_with_some_values_in_common_are_stored_as_they_are(database, differ):
+    same = {"topic": "t", "account_id": "acme", "site": None, "count": 1, "ids": "", "at_ms": 5}
+    other = {"topic": "u", "site": "lakeside", "count": 2, "at_ms": 6}
+    news = [
+        tuple((other if name in differ and number % 3 else same)[name] for name in CHANGES)
+        for number in range(7)
+    ]
+
+    async def store(transaction):
+        await insert_rows(transaction, changes, CHANGES, news)
+
+    await database.transact(store)
+
+    columns = [changes.c[name] for name in CHANGES]
+    async with database.read() as connection:
+        stored = await connection.execute(select(*columns).order_by(changes.c.sequence))
+        assert [tuple(row) for row in stored] == news
+
+
+@pytest.mark.parametrize("counts", [(3, 3, 3), (3, 4, 3), (9,)])
+async def test_updated_columns_may_have_values_in_common(database, counts):
+    keys = range(1, len(counts) + 1)
+
+    async def update(transaction):
+        news = [(f"t{number}", "acme", None, 1, "", 5) for number in range(5)]
+        await insert_rows(transaction, changes, CHANGES, news)
+        rows = [("lakeside", count, key) for key, count in zip(keys, counts, strict=True)]
+        await update_rows(transaction, changes, ("site", "count"), "sequence", rows)
+
+    await database.transact(update)
+
+    query = select(changes.c.site, changes.c.count).order_by(changes.c.sequence)
+    async with database.read() as connection:
+        stored = [tuple(row) for row in await connection.execute(query)]
+    untouched = [(None, 1)] * (5 - len(counts))
+    assert stored == [*(("lakeside", count) for count in counts), *untouched]
+
+
 async def test_rows_of_a_table_with_other_columns_come_after_the_first(database):
     async def store(transaction):
         await insert_rows(transaction, changes, CHANGES, [("t0", "acme", None, 1, "", 5)])
