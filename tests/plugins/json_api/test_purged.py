@@ -11,11 +11,11 @@ from gateway.testing import Receiver, SteppingClock
 PLUGINS = """
 [limits]
 reads_per_minute = 100000
-[retention]
-enabled = false  # only the test prunes: the clock's step wakes the gateway's own job too
 [plugins.json_api]
 [plugins.webhooks]
 """
+# Only the test prunes: the clock's step would wake the gateway's own job too.
+BY_HAND = f"{PLUGINS}\n[retention]\nenabled = false\n"
 ORDER = {
     "patient_name": "Maria Rodriguez",
     "patient_address": "123 Main St, Miami, FL 33178",
@@ -45,7 +45,7 @@ async def receiver():
 
 @pytest.fixture
 async def gateway(harness, clock, receiver):
-    async with harness(PLUGINS, clock) as running:
+    async with harness(BY_HAND, clock) as running:
         yield running
 
 
@@ -173,7 +173,7 @@ async def test_a_gateway_that_is_started_does_it_by_itself(harness, clock, recei
         await gateway.post(f"{address}/events", key, {"event": "package.cancelled"})
     clock.step(timedelta(days=91).total_seconds())
 
-    async with harness(f"{PLUGINS}\n[retention]\nenabled = false\n", clock) as gateway:
+    async with harness(BY_HAND, clock) as gateway:
         assert "purged" not in (await gateway.get(address, key)).json()
 
     async with harness(PLUGINS, clock) as gateway, asyncio.timeout(PATIENCE_SECONDS):
