@@ -131,10 +131,14 @@ class ConnectionGuard:
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
             now = loop.time()
-            for connection in self.connections():
-                connection.check(now)
+            self._check(now)
             while self._dismissed and now - self._dismissed_first() >= _DISMISSED_SECONDS:
                 self._close_dismissed()
+
+    def _check(self, now: float) -> None:
+        # A function of its own: a variable of ``sweep`` would keep the last connection alive.
+        for connection in self.connections():
+            connection.check(now)
 
     def connections(self) -> Sequence["GuardedProtocol"]:
         """Return the open connections."""

@@ -57,8 +57,13 @@ def connections(gateway) -> float:
     return number
 
 
-async def test_a_closed_connection_does_not_wait_for_the_garbage_collector(gateway):
+async def test_a_closed_connection_does_not_wait_for_the_garbage_collector(gateway, monkeypatch):
     # Nine kilobytes each, of which the collector comes for thousands at a time.
+    checked = asyncio.Event()
+    check = GuardedProtocol.check
+    monkeypatch.setattr(
+        GuardedProtocol, "check", lambda self, now: (checked.set(), check(self, now))
+    )
     gc.collect()
     gc.disable()
     before = protocols()  # another test's gateway may still be referenced, by its traceback
@@ -67,6 +72,8 @@ async def test_a_closed_connection_does_not_wait_for_the_garbage_collector(gatew
             await client.send(get("/health/live"))
             assert (await client.answer()).status == 200
             assert protocols() - before
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await checked.wait()  # for its deadlines, by the task that looks at all
         await until(lambda: not protocols() - before)
     finally:
         gc.enable()
