@@ -27,6 +27,7 @@ _MISSING: Final[Mapping[str, Sequence[str]]] = {
 }
 _LITESTAR: Final = "litestar."
 _LATER: Final[Mapping[str, Sequence[str]]] = {
+    "asyncpg.connect_utils": ("configparser", "getpass"),
     "litestar.app": ("pdb",),
     "litestar.exceptions.responses._debug_response": ("html",),
     "litestar.openapi.plugins": ("yaml",),
@@ -37,6 +38,14 @@ _LATER: Final[Mapping[str, Sequence[str]]] = {
         "redis.asyncio.keyspace_notifications",
         "redis.asyncio.sentinel",
     ),
+    "redis.commands": ("redis.commands.cluster",),
+    "sqlalchemy.dialects.postgresql": (
+        "sqlalchemy.dialects.postgresql.pg8000",
+        "sqlalchemy.dialects.postgresql.psycopg",
+        "sqlalchemy.dialects.postgresql.psycopg2",
+        "sqlalchemy.dialects.postgresql.psycopg2cffi",
+    ),
+    "sqlalchemy.dialects.postgresql.base": ("sqlalchemy.dialects.postgresql.pg_catalog",),
     "sqlalchemy.ext.asyncio": ("sqlalchemy.ext.asyncio.session", "sqlalchemy.ext.asyncio.scoping"),
     "uvicorn": ("uvicorn.main",),
     "uvicorn.config": ("configparser", "logging.config"),
@@ -89,13 +98,21 @@ class _StandIn(ModuleType):
 
 
 class _Name:
-    """Stands in for what is imported from a stand-in; a function may be called."""
+    """Stands in for what is imported from a stand-in: to be called, read, or put in a class."""
 
     def __init__(self, module: str, name: str) -> None:
         self._module, self._name = module, name
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.value()(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.value(), name)
+
+    def __get__(self, _instance: object, _owner: type | None = None) -> Any:
+        return self.value()
 
     def value(self) -> Any:
         return getattr(importlib.import_module(self._module), self._name)

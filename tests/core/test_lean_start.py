@@ -18,7 +18,7 @@ ABSENT = (
     "difflib", "dramatiq", "encodings.idna", "fido2", "gateway.http.docs.page",
     "gateway_csv.commands", "gateway_csv.folder", "gateway_csv.importer", "gateway_csv.mapping",
     "gateway_reports.commands", "gateway_rx_queue.commands", "gateway_shopify.commands",
-    "gateway_webhooks.commands", "html", "jinja2", "joserfc", "limits", "logging.config",
+    "gateway_webhooks.commands", "html", "jinja2", "joserfc", "logging.config",
     "multiprocessing", "opentelemetry", "pdb", "phonenumbers", "prometheus_client", "psutil",
     "pydantic", "python_calamine", "rapidfuzz", "redis", "segno", "sqlalchemy.dialects.postgresql",
     "sqlalchemy.orm", "statistics", "uvicorn.main", "yaml",
@@ -66,9 +66,48 @@ def test_the_redis_client_comes_without_that_of_a_cluster_and_without_openteleme
     found = printed(
         "import sys, gateway, redis, redis.asyncio;"
         "print(*(each for each in ('opentelemetry', 'redis.cluster', 'redis.asyncio.cluster',"
+        "'redis.commands.cluster',"
         "'redis.keyspace_notifications', 'redis.sentinel') if each in sys.modules))"
     )
     assert found == []
+
+
+def test_postgresql_comes_without_its_catalog_and_the_dialects_of_other_drivers():
+    found = printed(
+        "import sys, gateway, asyncpg, sqlalchemy.dialects.postgresql.asyncpg as one;"
+        "print(*(each for each in ('configparser', 'getpass', *("
+        "'sqlalchemy.dialects.postgresql.' + each for each in "
+        "('pg8000', 'pg_catalog', 'psycopg', 'psycopg2'))) if each in sys.modules))"
+    )
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("driver", "dialect"),
+    [
+        ("", "PGDialect_psycopg"),
+        ("+asyncpg", "PGDialect_asyncpg"),
+        ("+pg8000", "PGDialect_pg8000"),
+        ("+psycopg", "PGDialect_psycopg"),
+        ("+psycopg_async", "PGDialectAsync_psycopg"),
+        ("+psycopg2", "PGDialect_psycopg2"),
+    ],
+)
+def test_sqlalchemy_finds_the_dialect_of_each_driver_of_postgresql(driver, dialect):
+    found = printed(
+        "import gateway; from sqlalchemy import make_url;"
+        f"print(make_url('postgresql{driver}://').get_dialect().__name__)"
+    )
+    assert found == [dialect]
+
+
+def test_the_catalog_of_postgresql_is_there_for_who_looks_into_a_database():
+    found = printed(
+        "import gateway; from sqlalchemy import select;"
+        "from sqlalchemy.dialects.postgresql import base, pg_catalog;"
+        "print(base.pg_catalog.pg_class is pg_catalog.pg_class)"
+    )
+    assert found == ["True"]
 
 
 @pytest.mark.parametrize(
@@ -77,6 +116,7 @@ def test_the_redis_client_comes_without_that_of_a_cluster_and_without_openteleme
         ("sqlalchemy.ext.asyncio", "sqlalchemy.ext.asyncio.session", "AsyncSession"),
         ("sqlalchemy.ext.asyncio", "sqlalchemy.ext.asyncio.scoping", "async_scoped_session"),
         ("redis", "redis.cluster", "RedisCluster"),
+        ("redis.commands", "redis.commands.cluster", "READ_COMMANDS"),
         ("redis.asyncio", "redis.asyncio.cluster", "RedisCluster"),
         ("uvicorn", "uvicorn.main", "run"),
     ],
