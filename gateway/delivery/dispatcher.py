@@ -185,6 +185,15 @@ class Dispatcher:
         await self._liveness.hold()
         self._outbox.lease_prefix = self._liveness.lease_prefix
 
+    @property
+    def process(self) -> str:
+        """The number of this process among those that deliver."""
+        return self._liveness.number
+
+    async def gone(self, processes: Collection[str]) -> Collection[str]:
+        """Return those that have died; none where that can't be seen."""
+        return await self._liveness.gone(processes)
+
     async def end_leases_of_the_dead(self) -> Collection[str]:
         """End the leases of processes that died; returns their destinations."""
         return await self._liveness.end_leases_of_the_dead(self._clock.now())

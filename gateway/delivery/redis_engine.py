@@ -1,110 +1,38 @@
 """The engine across machines: dramatiq over Redis carries wake-ups to worker processes.
 
 A serving process only sends wake-ups (:class:`WakingEngine`). A worker process
-(:class:`WorkerEngine`) is the embedded engine, woken through Redis instead of by its own commits. A
-wake-up says "this destination has due deliveries"; there is none per delivery.
+(:class:`WorkerEngine`) is the embedded engine, woken through Redis instead of by its own commits.
 
 One worker at a time owns a destination, so that ``max_in_flight`` and ``max_per_second`` hold for
-the whole cluster: it writes its id into Redis with a TTL. A wake-up for a destination without an
-owner is a message over dramatiq, and the worker that gets it becomes the owner. Those for the
-owner go straight into its inbox, which its event loop reads: one round trip to Redis, no thread.
-Without Redis the sweeper delivers what it finds; the database's row locks keep two processes from
-claiming the same delivery.
+the whole cluster: it writes its id into Redis with a TTL. The worker that gets the first wake-up
+becomes the owner. What a dead worker owned is free as soon as the sweep finds its inbox unread and
+its lock in PostgreSQL gone. Without Redis the sweeper delivers what it finds; the database's row
+locks keep two processes from claiming the same delivery.
 """
 
 import asyncio
 import logging
-import secrets
-import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 import dramatiq
 import redis
-from dramatiq import Message
-from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
-from dramatiq.errors import ConnectionClosed
 
 from gateway.clock import Clock
 from gateway.delivery.dispatcher import Dispatcher
 from gateway.delivery.engine import SWEEP_SECONDS, LocalEngine
+from gateway.delivery.wake_ups import ACTOR, CARRIER_MS, LISTEN_SECONDS, QUEUE, WakeUps
 from gateway.observability.metrics import Metrics
-from gateway.observability.redis_client import NAMESPACE, connected, connected_to_loop, key
+from gateway.observability.redis_client import NAMESPACE, key
 from gateway.sdk.records import HealthReport, Job
 
-QUEUE: Final = "wake"
-ACTOR: Final = "carry"
-# TTL of a sent wake-up: after it an unread wake-up counts as lost and may be sent again.
-_WOKEN_MS: Final = 5_000
-# TTL of a worker's ownership of a destination.
-CARRIER_MS: Final = 15_000
 # How long a worker acts as the owner without asking Redis: clocks and networks take their time.
 _SURELY_SECONDS: Final = CARRIER_MS / 1000 - 3.0
-
-# Length of one wait for a wake-up: shorter than the client's timeout for Redis.
-_LISTEN_SECONDS: Final = 0.5
-
-_BUSY_SECONDS: Final = 0.001
 
 _UNREACHABLE: Final = "Redis can't be reached: %s"
 
 _log = logging.getLogger(__name__)
-
-
-class _Consumer(_RedisConsumer):
-    """Waits in Redis for the bell of its queue, where dramatiq's own consumer polls."""
-
-    def __init__(self, broker: Any, queue_name: str, prefetch: int, _timeout: int) -> None:
-        super().__init__(broker, queue_name, prefetch, 0)  # type: ignore[no-untyped-call]  # dramatiq's
-
-    def __next__(self) -> Any:
-        """Return the next message, or ``None`` when none came within half a second."""
-        message = super().__next__()  # type: ignore[no-untyped-call]  # as above
-        if message is None and self.outstanding_message_count:
-            # As many as its threads take are being handled: there may be more in the queue.
-            time.sleep(_BUSY_SECONDS)
-        elif message is None:
-            try:
-                self.broker.client.blpop([_bell(self.queue_name)], timeout=_LISTEN_SECONDS)
-            except redis.RedisError as error:
-                raise ConnectionClosed(error) from None  # type: ignore[no-untyped-call]  # as above
-        return message
-
-
-class _Broker(RedisBroker):
-    @property
-    def consumer_class(self) -> Any:
-        """Return the class that reads a queue."""
-        return _Consumer
-
-
-def _bell(queue: str) -> str:
-    """Return the list that has an item while its queue may hold an unread message."""
-    return key("bell", queue)
-
-
-# Puts destinations into their owners' inboxes; returns those without an owner that nothing woke
-# yet. An inbox is a sorted set: a destination is in it once, and the longest in it comes first, or
-# busy ones would keep the others waiting.
-_SENT: Final = """
-local namespace, inbox_ms, woken_ms = ARGV[1], ARGV[2], ARGV[3]
-local free = {}
-local now = redis.call('TIME')
-local now_us = now[1] * 1000000 + now[2]
-for place = 4, #ARGV do
-  local id = ARGV[place]
-  local owner = redis.call('GET', namespace .. ':carrier:' .. id)
-  if owner then
-    local inbox = namespace .. ':inbox:' .. owner
-    redis.call('ZADD', inbox, 'NX', now_us, id)
-    redis.call('PEXPIRE', inbox, inbox_ms)
-  elseif redis.call('SET', namespace .. ':woken:' .. id, 1, 'NX', 'PX', woken_ms) then
-    free[#free + 1] = id
-  end
-end
-return free
-"""
 
 # Makes a worker the owner of the destinations that no other worker owns, for some time from now;
 # returns these.
@@ -135,75 +63,6 @@ local unread = redis.call('ZRANGE', KEYS[1], 0, -1)
 redis.call('DEL', KEYS[1], KEYS[2])
 return unread
 """
-
-
-class WakeUps:
-    """Sends wake-ups: to the worker that owns the destination, or to any."""
-
-    def __init__(self, url: str) -> None:
-        # No middleware: a wake-up is never retried, timed or kept. The sweep finds lost ones.
-        make: Any = _Broker  # dramatiq doesn't type its constructor
-        self.client = connected(url)
-        self.loop_client = connected_to_loop(url)
-        self._sent: Any = self.loop_client.register_script(_SENT)
-        self.broker: Any = make(client=self.client, namespace=NAMESPACE, middleware=[])
-        self.broker.declare_queue(QUEUE)
-        self._waiting: set[str] = set()
-        self._sending: asyncio.Task[None] | None = None
-
-    def wake(self, destination_ids: Collection[str]) -> None:
-        """Send wake-ups soon; never waits and never fails."""
-        self._waiting.update(destination_ids)
-        if self._waiting and self._sending is None:
-            self._sending = asyncio.create_task(self._send_waiting())
-
-    async def send(self, destination_ids: Collection[str]) -> None:
-        """Send wake-ups now; raises ``redis.RedisError`` when Redis is unavailable."""
-        if not destination_ids:
-            return
-        ids = sorted(destination_ids)
-        free = await self._sent(args=[NAMESPACE, CARRIER_MS, _WOKEN_MS, *ids])
-        if free:
-            await asyncio.to_thread(self._enqueue, [each.decode() for each in free])
-
-    async def drained(self) -> None:
-        """Wait until each wake-up is sent or has failed."""
-        if self._sending is not None:
-            await asyncio.shield(self._sending)
-
-    async def close(self) -> None:
-        """Disconnect."""
-        await self.drained()
-        await self.loop_client.aclose()
-        await asyncio.to_thread(self.broker.close)
-        await asyncio.to_thread(self.client.close)
-
-    async def _send_waiting(self) -> None:
-        try:
-            while self._waiting:
-                ids, self._waiting = self._waiting, set()
-                try:
-                    await self.send(ids)
-                except (redis.RedisError, OSError) as error:
-                    _log.warning(
-                        "Redis can't be reached (%s); the sweep finds this work",
-                        type(error).__name__,
-                    )
-        finally:
-            self._sending = None
-
-    def _enqueue(self, destination_ids: Iterable[str]) -> None:
-        """Put wake-ups into the queue that all workers read."""
-        for each in destination_ids:
-            self.broker.enqueue(
-                Message(queue_name=QUEUE, actor_name=ACTOR, args=(each,), kwargs={}, options={})
-            )
-        with self.client.pipeline(transaction=False) as pipe:
-            pipe.lpush(_bell(QUEUE), 1)
-            # one item is enough: the reader reads until the queue is empty
-            pipe.ltrim(_bell(QUEUE), 0, 0)
-            pipe.pexpire(_bell(QUEUE), CARRIER_MS)
-            pipe.execute()
 
 
 # How long dramatiq's threads wait before they check whether they have to end.
@@ -267,7 +126,7 @@ class WorkerEngine(LocalEngine):
     ) -> None:
         super().__init__(dispatcher, jobs, clock, metrics=metrics, sweep_seconds=sweep_seconds)
         self._sweeping = False
-        self.id = secrets.token_hex(6)
+        self.id = dispatcher.process
         self._wakeups = WakeUps(url)
         self._threads = threads
         self._worker: Any = None
@@ -333,9 +192,9 @@ class WorkerEngine(LocalEngine):
         name = key("inbox", self.id)
         while self._is_listening:
             try:
-                found: Any = await self._wakeups.loop_client.bzpopmin([name], _LISTEN_SECONDS)
+                found: Any = await self._wakeups.loop_client.bzpopmin([name], LISTEN_SECONDS)
             except (redis.RedisError, OSError):  # the heartbeat logs it
-                await asyncio.sleep(_LISTEN_SECONDS)
+                await asyncio.sleep(LISTEN_SECONDS)
                 continue
             if found is not None:
                 self._received([found[1].decode()])
@@ -398,7 +257,9 @@ class WorkerEngine(LocalEngine):
     async def _spread(self, destination_ids: Collection[str]) -> None:
         """Send the sweep's destinations to all workers; without Redis, deliver them here."""
         try:
-            await self._wakeups.send(destination_ids)
+            silent = await self._wakeups.send(destination_ids)
+            for dead in await self._dispatcher.gone(silent):
+                await self._retire(dead)
         except (redis.RedisError, OSError):
             self.wake(destination_ids)
 
@@ -428,13 +289,16 @@ class WorkerEngine(LocalEngine):
 
     async def _sign_off(self, but: Collection[str] = ()) -> None:
         """Give up what this worker owns ``but`` these, and pass on what its inbox still has."""
-        client = self._wakeups.loop_client
-        kept = {key("carrier", each).encode() for each in but}
         try:
-            found = client.scan_iter(match=key("carrier", "*"), count=1000)
-            given_up = {each async for each in found} - kept
-            names = [key("inbox", self.id), key(_HEARTBEATS, self.id), key("sweeper", "now")]
-            unread = await self._leave(keys=[*names, *given_up], args=[self.id])
-            await self._wakeups.send([each.decode() for each in unread])
+            await self._retire(self.id, but)
         except (redis.RedisError, OSError) as error:
             _log.warning(_UNREACHABLE, type(error).__name__)
+
+    async def _retire(self, worker: str, but: Collection[str] = ()) -> None:
+        """Free what a worker owns ``but`` these, and pass on what its inbox still has."""
+        kept = {key("carrier", each).encode() for each in but}
+        found = self._wakeups.loop_client.scan_iter(match=key("carrier", "*"), count=1000)
+        given_up = {each async for each in found} - kept
+        names = [key("inbox", worker), key(_HEARTBEATS, worker), key("sweeper", "now")]
+        unread = await self._leave(keys=[*names, *given_up], args=[worker])
+        await self._wakeups.send([each.decode() for each in unread])

@@ -31,21 +31,26 @@ _log = logging.getLogger(__name__)
 _SWEEPS_UNTIL_DEAD: Final = 3
 _LARGEST: Final = 2**31 - 1
 
+# The numbers of the processes that are alive.
+_ALIVE: Final = """
+SELECT objid::text
+  FROM pg_locks
+ WHERE locktype = 'advisory' AND classid = :lock AND objsubid = 2 AND granted
+   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+
 # The owners of leases whose lock no session holds. Reads only rows that are due within a lease, by
 # the index of due rows.
 _DEAD: Final = Statement(
-    """
+    f"""
 SELECT DISTINCT split_part(lease, '.', 1)
   FROM deliveries
  WHERE destination_id IN (SELECT id FROM destinations) AND state = 'pending'
    AND due_at_ms > :now_ms AND due_at_ms <= :until_ms AND lease LIKE '%.%'
-   AND split_part(lease, '.', 1) NOT IN (
-         SELECT objid::text
-           FROM pg_locks
-          WHERE locktype = 'advisory' AND classid = :lock AND objsubid = 2 AND granted
-            AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
-"""
+   AND split_part(lease, '.', 1) NOT IN ({_ALIVE})
+"""  # noqa: S608 - of constants
 )
+_HELD: Final = Statement(_ALIVE)
 _ENDED = text(
     """
 UPDATE deliveries
@@ -66,7 +71,7 @@ class Liveness:
     def __init__(self, database: Database, lease_seconds: float) -> None:
         self._database = database
         self._lease_ms = int(lease_seconds * 1000)
-        self._number = secrets.randbelow(_LARGEST)
+        self.number = str(secrets.randbelow(_LARGEST))
         self._engine: AsyncEngine | None = None
         self._connection: AsyncConnection | None = None
         self._gone: dict[str, int] = {}
@@ -75,7 +80,7 @@ class Liveness:
     @property
     def lease_prefix(self) -> str:
         """The prefix of this process's leases; empty where no lock is held."""
-        return "" if self._connection is None else f"{self._number}."
+        return "" if self._connection is None else f"{self.number}."
 
     async def hold(self) -> None:
         """Take the lock, and take it again after its connection broke; call it every second."""
@@ -101,9 +106,16 @@ class Liveness:
                 connect_args={"server_settings": {"application_name": APPLICATION_NAME}},
             )
         connection = await self._engine.connect()
-        values = {"lock": DELIVERING_LOCK, "number": self._number}
+        values = {"lock": DELIVERING_LOCK, "number": int(self.number)}
         await connection.execute(text("SELECT pg_advisory_lock(:lock, :number)"), values)
         self._connection = connection
+
+    async def gone(self, numbers: Collection[str]) -> Collection[str]:
+        """Return those of ``numbers`` whose lock no session holds."""
+        if not numbers or self._database.dialect == "sqlite":
+            return ()
+        alive = {number for (number,) in await self._database.look(_HELD, lock=DELIVERING_LOCK)}
+        return set(numbers) - alive
 
     async def end_leases_of_the_dead(self, now: datetime) -> Collection[str]:
         """End the leases of processes whose lock is gone; returns their destinations.

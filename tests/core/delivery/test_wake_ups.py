@@ -1,15 +1,20 @@
 """Wake-ups through Redis: to the owner's inbox, or to whichever worker is first."""
 
 import asyncio
+from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import pytest
 import redis
 from core.delivery.delivery_source import until
 from core.delivery.dispatching import publish
 from core.gateways import Recorder, add_destination, opened
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
 
-from gateway.delivery.redis_engine import WakeUps
+from gateway.delivery.wake_ups import WakeUps
 from gateway.observability.redis_client import key
+from gateway.storage.maintenance.locks import DELIVERING_LOCK
 
 
 @pytest.fixture
@@ -120,6 +125,59 @@ async def test_a_worker_that_ends_leaves_no_inbox_and_owns_nothing(
             await until(lambda: server.get(key("carrier", target)) == gateway.engine.id)
 
     assert server.keys(key("inbox", "*")) + server.keys(key("carrier", "*")) == []
+
+
+async def test_what_a_dead_worker_owned_goes_to_another_once_its_inbox_is_unread(
+    worker, serving, wake_ups, server
+):
+    gateway, sink = worker
+    target = await add_destination(gateway)
+    # Given a worker that was killed: it owns an idle endpoint, and no session holds its lock
+    server.set(key("carrier", target), "4711")
+    server.set(key("workers", "4711"), 1)
+    await publish(serving)
+    await wake_ups.send([target])
+    await until(lambda: len(sink.delivered) == 1)
+
+    assert owner(server, target) == gateway.engine.id
+    assert not server.exists(key("inbox", "4711"), key("workers", "4711"))
+
+
+async def test_a_worker_that_is_busy_for_seconds_keeps_what_it_owns(
+    worker, serving, wake_ups, server, postgres_url
+):
+    gateway, sink = worker
+    target = await add_destination(gateway)
+    server.set(key("carrier", target), "4711")
+    async with another_process(postgres_url, 4711):
+        await publish(serving)
+        await wake_ups.send([target])
+        unread = key("inbox", "4711")
+        server.zadd(unread, {target: 0})  # for a very long time
+        swept = gateway.engine.last_sweep_at
+        await until(lambda: gateway.engine.last_sweep_at > swept + timedelta(seconds=3))
+
+        assert (sink.delivered, owner(server, target)) == ([], "4711")
+        assert server.zrange(unread, 0, -1) == [target]
+
+
+@pytest.fixture
+async def serving(worker, postgres_url, redis_url, tmp_path):
+    """A process that takes orders and delivers nothing itself."""
+    toml = f'[redis]\nurl = "{redis_url}"\n'
+    async with opened(postgres_url, tmp_path, toml=toml, plugins=[Recorder()]) as gateway:
+        yield gateway
+
+
+@asynccontextmanager
+async def another_process(postgres_url, number):
+    """Hold the lock of a delivering process."""
+    engine = create_async_engine(postgres_url)
+    async with engine.connect() as connection:
+        values = {"lock": DELIVERING_LOCK, "number": number}
+        await connection.execute(text("SELECT pg_advisory_lock(:lock, :number)"), values)
+        yield
+    await engine.dispose()
 
 
 class HoldsOne(Recorder):
