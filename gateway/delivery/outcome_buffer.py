@@ -143,8 +143,7 @@ class OutcomeBuffer(Generic[Item, Answer]):
     def _submit_lingering(self) -> None:
         self._stop_timer()
         lingering, self._lingering = self._lingering, []
-        for item, answer in lingering:
-            self._batcher.submit_nowait(item, answer)
+        self._batcher.submit_all(lingering)
 
     async def _flushed(self, items: Sequence[Item]) -> Sequence[Answer | Exception]:
         loop = asyncio.get_running_loop()

@@ -25,9 +25,9 @@ Flush = Callable[[Sequence[Item]], Awaitable[Sequence[Answer | Exception]]]
 class Batcher(Generic[Item, Answer]):
     """Collects items while a flush runs, and flushes them together.
 
-    ``max_weight`` limits a flush (``weigh`` returns an item's weight; a heavier item is flushed
-    alone), ``max_waiting`` bounds the queue: beyond it :meth:`submit` raises ``Unavailable``.
-    ``observe`` is called with the number of items of each batch.
+    ``max_weight`` limits a flush (``weigh`` returns an item's weight, 1 without it; a heavier item
+    is flushed alone), ``max_waiting`` bounds the queue: beyond it :meth:`submit` raises
+    ``Unavailable``. ``observe`` is called with the number of items of each batch.
 
     A flush that raises has stored nothing (it is one transaction). If the database is unavailable,
     every item gets a ``StorageError``; otherwise one item caused the error, and each is flushed
@@ -39,7 +39,7 @@ class Batcher(Generic[Item, Answer]):
         flush: Flush[Item, Answer],
         *,
         max_weight: int = 256,
-        weigh: Callable[[Item], int] = lambda _: 1,
+        weigh: Callable[[Item], int] | None = None,
         max_waiting: int = 20_000,
         observe: Callable[[int], None] = lambda _: None,
     ) -> None:
@@ -60,22 +60,20 @@ class Batcher(Generic[Item, Answer]):
         """Submit ``item``; returns its answer after the commit."""
         return await self.submit_nowait(item)
 
-    def submit_nowait(
-        self, item: Item, answer: asyncio.Future[Answer] | None = None
-    ) -> asyncio.Future[Answer]:
-        """Submit ``item`` without waiting; returns the future of its answer.
-
-        It is ``answer``, if the caller passes one.
-        """
+    def submit_nowait(self, item: Item) -> asyncio.Future[Answer]:
+        """Submit ``item`` without waiting; returns the future of its answer."""
         if len(self._waiting) >= self._max_waiting:
             raise Unavailable("The gateway is taking in more than it can store; try again shortly.")
-        if answer is None:
-            answer = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, answer))
-        if self._running is None:
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self.submit_all([(item, answer)])
+        return answer
+
+    def submit_all(self, items: Sequence[tuple[Item, asyncio.Future[Answer]]]) -> None:
+        """Submit items, each with the future of its answer, however many wait already."""
+        self._waiting.extend(items)
+        if self._running is None and self._waiting:
             # Without a context: the log lines of a batch must not carry one caller's ids.
             self._running = asyncio.create_task(self._run(), context=Context())
-        return answer
 
     async def drained(self) -> None:
         """Wait until every submitted item has its answer."""
@@ -95,7 +93,7 @@ class Batcher(Generic[Item, Answer]):
         batch: list[tuple[Item, asyncio.Future[Answer]]] = []
         weight = 0
         while self._waiting:
-            weight += self._weigh(self._waiting[0][0])
+            weight += 1 if self._weigh is None else self._weigh(self._waiting[0][0])
             if weight > self._max_weight and batch:
                 break
             batch.append(self._waiting.popleft())

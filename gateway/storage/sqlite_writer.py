@@ -7,6 +7,7 @@ writers of one process never collide in the file.
 """
 
 import asyncio
+import json
 import queue
 import sqlite3
 import threading
@@ -74,8 +75,11 @@ class SqliteTransaction(Transaction):
     ) -> Sequence[Row]:
         """Run a hot statement for each of some values; returns the rows of all.
 
-        A statement with ``among`` is run for many of them at a time.
+        A statement with ``listed`` is run once for all of them, one with ``among`` for many at a
+        time: the driver gives the interpreter away for each run, and waits to have it back.
         """
+        if statement.listed is not None and len(each) > 1:
+            return list(self._run(statement.listed, {**values, name: json.dumps(list(each))}))
         start = 0
         rows: list[Row] = []
         if statement.among is not None:

@@ -11,6 +11,9 @@ from typing import Final
 from gateway.storage.schema import api_keys, destinations, sessions
 from gateway.storage.transaction import Statement, column_list
 
+# https://www.sqlite.org/json1.html#jeach
+_LISTED_IDS: Final = "(SELECT each.value FROM json_each(:id) AS each)"
+
 # -- key look-up ------------------------------------------------------------------------------
 
 KEY_BY_DIGEST: Final = Statement(
@@ -188,7 +191,11 @@ EVENT_COLUMNS: Final = (
 )
 _EVENT: Final = f"SELECT {', '.join(EVENT_COLUMNS)} FROM events"  # noqa: S608 - as above
 
-EVENT_BY_ID: Final = Statement(f"{_EVENT} WHERE id = :id", f"{_EVENT} WHERE id = ANY(:id)")
+EVENT_BY_ID: Final = Statement(
+    f"{_EVENT} WHERE id = :id",
+    f"{_EVENT} WHERE id = ANY(:id)",
+    listed=f"{_EVENT} WHERE id IN {_LISTED_IDS}",
+)
 
 # For all lanes that ask: the destinations that take deliveries now, what is due for those without
 # a probe, and its events, in one round trip. A row for each delivery, and one for a destination
@@ -232,6 +239,8 @@ _DELIVERED: Final = (
 DELIVERED: Final = Statement(
     f"{_DELIVERED} WHERE account_id = :account_id AND id = :id AND state <> 'delivered'",
     f"{_DELIVERED} WHERE account_id = :account_id AND id = ANY(:id) AND state <> 'delivered'",
+    listed=f"{_DELIVERED} WHERE account_id = :account_id AND id IN {_LISTED_IDS} "
+    "AND state <> 'delivered'",
     locks=True,
 )
 

@@ -286,12 +286,15 @@ async def test_a_flush_with_another_number_of_answers_leaves_no_caller_waiting(a
     assert await batcher.submit(4) == 0  # it goes on
 
 
-async def test_the_future_of_a_caller_is_resolved_with_the_answer():
-    answer = asyncio.get_running_loop().create_future()
-    batcher = Batcher(Store().flush)
+async def test_futures_of_a_caller_are_resolved_with_the_answers():
+    first, second = (asyncio.get_running_loop().create_future() for _ in range(2))
+    store = Store()
+    batcher = Batcher(store.flush)
 
-    assert batcher.submit_nowait(1, answer) is answer
-    assert await answer == 10
+    batcher.submit_all([(1, first), (2, second)])
+
+    assert [await first, await second] == [10, 20]
+    assert store.batches == [[1, 2]]
 
 
 async def test_the_number_of_queued_items_is_known():

@@ -23,6 +23,13 @@ ANY_OF = Statement(
     "SELECT name FROM facts WHERE name = ANY(:name)",
     among="SELECT name FROM facts WHERE name IN ({})",
 )
+CHANGED_ALL = Statement(
+    "UPDATE facts SET value = :value WHERE name = :name",
+    "UPDATE facts SET value = :value WHERE name = ANY(:name)",
+    listed="UPDATE facts SET value = :value "
+    "WHERE name IN (SELECT each.value FROM json_each(:name) AS each)",
+    locks=True,
+)
 CHANGED = Statement("UPDATE facts SET value = :value WHERE name = :name", locks=True)
 
 
@@ -118,6 +125,22 @@ async def test_of_many_rows_each_is_there_and_found(database):
         return await transaction.fetch_each(ANY_OF, "name", ["none", *names, "other"])
 
     assert sorted(row[0] for row in await database.transact(store)) == names
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 1300])
+async def test_one_statement_changes_all_rows_of_a_list(database, count):
+    names = [f"n{number:04}" for number in range(1301)]
+
+    async def store(transaction):
+        await insert_rows(transaction, facts, COLUMNS, [(name, "1") for name in names])
+        changed = ["other", *names[:count]] if count else []
+        await transaction.fetch_each(CHANGED_ALL, "name", changed, value="2")
+
+    await database.transact(store)
+
+    async with database.read() as connection:
+        found = await connection.execute(select(facts.c.name).where(facts.c.value == "2"))
+        assert sorted(found.scalars()) == names[:count]
 
 
 @pytest.mark.parametrize("few", [1, 2, 4])
