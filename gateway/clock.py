@@ -147,7 +147,8 @@ def from_epoch_ms(epoch_ms: int) -> datetime:
 def isoformat(moment: datetime) -> str:
     """Write an aware datetime as the wire does: ``2026-04-19T18:42:10Z``, whole seconds, UTC."""
     # isoformat is faster than strftime, and every webhook contains several timestamps.
-    return moment.astimezone(UTC).isoformat(timespec="seconds")[:-6] + "Z"
+    in_utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    return in_utc.isoformat()[:19] + "Z"
 
 
 def aware(moment: datetime) -> datetime:

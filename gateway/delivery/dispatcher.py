@@ -240,18 +240,18 @@ class Dispatcher:
 
     def settle(self, delivery: ClaimedDelivery, outcome: Outcome, *, urgent: bool) -> Settlement:
         """Store an outcome, and the change of the destination's health."""
-        due_at = None
+        if outcome.delivered:
+            return self._settlement(Settled(delivery, outcome, None), urgent=urgent)
         now = self._clock.now()
-        if not outcome.delivered:
-            due_at = next_attempt(
-                self._rules.schedule,
-                retry_index=delivery.retry_index,
-                first_attempt_at=delivery.first_attempt_at,
-                now=now,
-                retry_after_seconds=outcome.retry_after_seconds,
-                jitter=random.random(),  # noqa: S311 - spreads retries, guards no secret
-                running_since=self._running_since,
-            )
+        due_at = next_attempt(
+            self._rules.schedule,
+            retry_index=delivery.retry_index,
+            first_attempt_at=delivery.first_attempt_at,
+            now=now,
+            retry_after_seconds=outcome.retry_after_seconds,
+            jitter=random.random(),  # noqa: S311 - spreads retries, guards no secret
+            running_since=self._running_since,
+        )
         next_due_ms = None if due_at is None else to_epoch_ms(due_at)
         if due_at is not None:
             self.on_next_due(delivery.destination_id, due_at)
@@ -277,7 +277,9 @@ class Dispatcher:
         self, items: Sequence[Claim | Settled | ClaimedDelivery]
     ) -> Sequence[_Reply | Exception]:
         items = [
-            item.by_present_clock(self._clock) if isinstance(item, Settled) else item
+            item.by_present_clock(self._clock)
+            if isinstance(item, Settled) and not item.outcome.delivered
+            else item
             for item in items
         ]
 
@@ -351,7 +353,7 @@ class Dispatcher:
 
 
 def _signal(item: object, health: HealthUpdate) -> LaneSignal | None:
-    if isinstance(item, Settled):
+    if health.signals and isinstance(item, Settled):
         return health.signals.get(item.delivery.destination_id)
     return None
 

@@ -21,12 +21,13 @@ from contextvars import Context
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from gateway.clock import Clock
-from gateway.delivery.attempt import GRACE_SECONDS, Deadlines, attempt
+from gateway.delivery.attempt import GRACE_SECONDS, attempt
 from gateway.delivery.claim_latency import FRESH_SECONDS, valid_seconds
 from gateway.delivery.endpoint_health import LaneSignal
 from gateway.delivery.hand_over import ClaimedBatch
 from gateway.model.delivery import ClaimedDelivery, Outcome
 from gateway.observability import log_context
+from gateway.outbound.deadlines import Deadlines
 from gateway.sdk.records import Batch
 
 _log = logging.getLogger(__name__)
@@ -147,7 +148,7 @@ class Lane:
         self._claimed_at = self._read_at = self._valid_until = 0.0
         self._claim_size = _FIRST_CLAIM
         self._pace = Pace(clock)
-        self._deadlines = Deadlines(self._longest_attempt_seconds)
+        self._deadlines = Deadlines()
         self._more_due = more_due
         self._held = False
         self._stopping = False
@@ -318,7 +319,9 @@ class Lane:
         batch = Batch(claimed.destination, claimed.settings, taken, self._timeout_seconds)
         self.in_flight += len(taken)
         try:
-            outcomes = await attempt(claimed.sink, batch, self._clock, self._deadlines)
+            outcomes = await attempt(
+                claimed.sink, batch, self._clock, self._deadlines, self._longest_attempt_seconds
+            )
         finally:
             self.in_flight -= len(taken)
         failed = []

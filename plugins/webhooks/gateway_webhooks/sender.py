@@ -93,11 +93,11 @@ class Sender:
             )
         )
         outcome = outcome_of(answer, delivery.id, started_at)
-        return msgspec.structs.replace(outcome, excerpt=_excerpt(answer))
+        if answer.location is None or answer.status not in _REDIRECTS:
+            return outcome
+        return msgspec.structs.replace(outcome, excerpt=_with_target(answer))
 
 
-def _excerpt(answer: OutboundResponse) -> bytes:
-    """Return the start of the response; for a redirect, which isn't followed, its target."""
-    if answer.location is None or answer.status not in _REDIRECTS:
-        return answer.body
+def _with_target(answer: OutboundResponse) -> bytes:
+    """Return the target of a redirect, which isn't followed, and the start of the response."""
     return f"Location: {answer.location}\n\n".encode()[:EXCERPT_BYTES] + answer.body
