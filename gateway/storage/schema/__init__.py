@@ -34,6 +34,7 @@ from gateway.storage.schema.columns import (
     UNFILLED,
     flagged,
     metadata,
+    one_of,
 )
 from gateway.storage.schema.deliveries import (
     attempts,
@@ -119,6 +120,7 @@ __all__ = [
     "job_runs",
     "memberships",
     "metadata",
+    "one_of",
     "owner_codes",
     "package_prescriptions",
     "packages",

@@ -24,8 +24,18 @@ metadata: Final = MetaData(
 )
 
 MS = BigInteger
+
+
+def one_of(column: str, values: Sequence[str]) -> str:
+    """Return the condition of a partial index that ``column`` has one of ``values``.
+
+    For each row that is written, SQLite would make a table of an ``IN`` with more than two values.
+    """
+    return "(" + " OR ".join(f"{column} = '{value}'" for value in values) + ")"
+
+
 # Packages in a final status, and events that no package's erasure includes.
-FINISHED: Final = "status IN ('cancelled', 'completed', 'failed', 'returned')"
+FINISHED: Final = one_of("status", ("cancelled", "completed", "failed", "returned"))
 # Conditions of partial indexes, as the lists' queries repeat them.
 EXHAUSTED: Final = "state = 'exhausted'"
 FAILED: Final = "NOT delivered"
@@ -61,7 +71,7 @@ BY_ACTOR: Final = "actor <> ''"
 BY_ACTION: Final = "action <> ''"
 # Kinds of audit rows of which there are few, unlike views, reveals, lists and changes.
 RARE_KINDS: Final = ("export", "print", "disclose", "sign_in", "denied")
-RARE_KIND: Final = f"kind IN ({', '.join(map(repr, RARE_KINDS))})"
+RARE_KIND: Final = one_of("kind", RARE_KINDS)
 
 
 def flagged(flag: str) -> str:

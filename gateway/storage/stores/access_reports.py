@@ -193,7 +193,7 @@ class PatientReports:
             if value is not None:
                 query = query.where(column == value)
         if (index := _index_of(wanted)) is not None:
-            query = query.where(text(f"audit.{index}"))
+            query = query.where(text(index))
         if wanted.before is not None:
             query = query.where(audit.c.sequence < wanted.before)
         if wanted.since is not None:

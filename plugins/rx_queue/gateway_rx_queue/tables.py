@@ -40,7 +40,11 @@ QUEUED: Final = "state = 'queued'"
 WRITING: Final = "state = 'writing'"
 OPEN: Final = "state IN ('queued', 'writing')"
 APPROVED: Final = "approved_at_ms IS NOT NULL"
-OVER: Final = "state IN ('completed', 'failed', 'resolved', 'rejected')"
+# Not as a list: for each row that is written, SQLite would make a table of one with more than two.
+OVER: Final = (
+    "(state = 'completed' OR state = 'failed' OR state = 'resolved' OR state = 'rejected')"
+)
+QUEUED_AT_SITE: Final = f"{QUEUED} AND site IS NOT NULL"
 
 
 SEQUENCE: Final = BigInteger().with_variant(Integer, "sqlite")
@@ -110,11 +114,12 @@ rx_jobs: Final = Table(
         "site",
         "due_at_ms",
         "sequence",
-        **_only(QUEUED),
+        **_only(QUEUED_AT_SITE),
     ),
     Index("ix_rx_jobs_due_anywhere", "due_at_ms", "sequence", **_only(QUEUED)),
     Index("ix_rx_jobs_leased", "lease_until_ms", **_only(WRITING)),
-    Index("ix_rx_jobs_patient", "patient_index", "sequence", **_only(OPEN)),
+    # With the account: by the patient alone, SQLite would read all that a patient ever had.
+    Index("ix_rx_jobs_patient", "patient_index", "account_id", "sequence", **_only(OPEN)),
     Index("ix_rx_jobs_patient_id", "patient_index", "id", **_only("patient_index IS NOT NULL")),
     Index("ix_rx_jobs_submission_id", "submission_id"),
     Index("ix_rx_jobs_account", "account_id", "mode", "state", "id"),

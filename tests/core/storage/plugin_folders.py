@@ -6,7 +6,7 @@ from sqlalchemy import Column, MetaData, Table, Text
 
 from gateway.storage.plugin_tables import PluginTables
 
-CORE_HEAD = "core_0021"
+CORE_HEAD = "core_0022"
 
 FIRST = """
 import sqlalchemy as sa
