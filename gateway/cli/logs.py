@@ -13,10 +13,10 @@ import importlib.metadata
 import logging
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 import msgspec
 
@@ -33,7 +33,7 @@ FIELDS: Final = (
 
 def log_to_stderr(table: LoggingTable) -> None:
     """Configure logging to stderr by ``[logging]``; stdout is for data."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = Lines(sys.stderr)
     handler.setFormatter(JsonLines() if table.format == "json" else TextLines())
     level = logging.getLevelNamesMapping()[table.level.upper()]
     logging.basicConfig(level=max(level, logging.WARNING), handlers=[handler], force=True)
@@ -51,6 +51,18 @@ def log_to_stderr(table: LoggingTable) -> None:
 
 def _root(record: logging.LogRecord) -> str:
     return record.name.partition(".")[0]
+
+
+class Lines(logging.StreamHandler[TextIO]):
+    """Writes each entry at once, in one piece."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one entry."""
+        try:
+            self.stream.write(f"{self.format(record)}\n")
+            self.stream.flush()
+        except Exception:  # noqa: BLE001 - as logging's own: no log line ends a request
+            self.handleError(record)
 
 
 class TextLines(logging.Formatter):
@@ -98,6 +110,9 @@ def _message(record: logging.LogRecord) -> str:
 
 def _fields(record: logging.LogRecord) -> list[tuple[str, Any]]:
     """Return the fields of the entry, else those of the log context."""
+    ready: Mapping[str, Any] | None = record.__dict__.get(log_context.FIELDS_OF)
+    if ready is not None:
+        return [each for each in ready.items() if each[1] is not None]
     known = {each.name: each.get() for each in log_context.IDS} | record.__dict__
     return [(name, value) for name in FIELDS if (value := known.get(name)) is not None]
 

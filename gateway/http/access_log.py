@@ -11,16 +11,17 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, Receive, Scope, Send
 
 from gateway.clock import Clock
 from gateway.errors import BodyTimeout, StorageError
 from gateway.http.auth import caller_of, sent_header
 from gateway.model.wire import encode
 from gateway.observability import log_context
-from gateway.observability.log_context import request_id
+from gateway.observability.log_context import FIELDS_OF, request_id
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing, traceparent_of
+from gateway.sdk.http import JSON
 
 _log = logging.getLogger(__name__)
 
@@ -31,14 +32,15 @@ _MONITORED: Final = frozenset({"/health/live", "/health/ready", "/metrics"})
 CLIENT_CLOSED_REQUEST: Final = 499
 """nginx's status for a client that closed the connection before the response."""
 _DISCONNECTED: Final = "gateway_client_disconnected"
-# For responses without their own: JSON is neither cached, nor sniffed, nor rendered.
-_SECURITY_HEADERS: Final = (
+SECURITY_HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"referrer-policy", b"no-referrer"),
 )
-
+"""For responses without their own: JSON is neither cached, nor sniffed, nor rendered."""
+# What all of its records have in common.
+_ENTRY: Final = logging.LogRecord(_log.name, logging.INFO, "", 0, "answered", (), None).__dict__
 
 CONNECTION: Final = "gateway_connection"
 """The key of ``scope["state"]`` for the :class:`Connection` of a request, if it is known."""
@@ -49,6 +51,14 @@ class Connection(Protocol):
 
     is_body_late: bool
     """Whether the body has missed its deadline."""
+
+    def answer(self, scope: Scope, status: int, request_id: str, body: bytes) -> bool:
+        """Send a whole JSON response with the usual headers; false where it can't be done here."""
+
+
+WHOLE_ANSWER: Final = "gateway.answer"
+"""An extension of ASGI (``scope["extensions"]``), and the type of its message: a ``status`` and a
+``body`` in JSON, which are a whole response with the usual headers."""
 
 
 class AccessLog:
@@ -79,6 +89,7 @@ class AccessLog:
         began = self._clock.monotonic_seconds()
         request = _Request(scope, receive, send, os.urandom(8).hex())
         request_id.set(request.id)
+        scope["extensions"] = {**(scope.get("extensions") or {}), WHOLE_ANSWER: {}}
         tracing = self._tracing()
         span = None
         if tracing is not None and scope["path"] not in _MONITORED:
@@ -107,17 +118,33 @@ class AccessLog:
         level = logging.DEBUG if route in _MONITORED and status < 400 else logging.INFO  # noqa: PLR2004
         if _log.isEnabledFor(level):
             caller = caller_of(scope)
-            _log.log(
-                level,
-                "answered",
-                extra={
-                    "method": method,
-                    "route": route,
-                    "status": status,
-                    "duration_ms": round(seconds * 1000, 1),
-                    "key_id": None if caller is None else caller.actor,
-                },
-            )
+            fields = {
+                "method": method,
+                "route": route,
+                "status": status,
+                "duration_ms": round(seconds * 1000, 1),
+                "request_id": request_id.get(),
+                "key_id": None if caller is None else caller.actor,
+            }
+            _log.handle(_entry(level, self._clock.now().timestamp(), fields))
+
+
+def _entry(level: int, created: float, fields: dict[str, Any]) -> logging.LogRecord:
+    """Return the log record of a request, as ``_log.log`` would make it.
+
+    There is one for each request, and most of what logging looks up for a record is the same.
+    """
+    record = logging.LogRecord.__new__(logging.LogRecord)
+    record.__dict__ = {
+        **_ENTRY,
+        **fields,
+        "levelno": level,
+        "levelname": logging.getLevelName(level),
+        "created": created,
+        "msecs": created % 1 * 1000,
+        FIELDS_OF: fields,
+    }
+    return record
 
 
 class _Request:
@@ -134,17 +161,33 @@ class _Request:
         self._send = send
         self._connection: Connection | None = scope.get("state", {}).get(CONNECTION)
 
-    async def send(self, message: Message) -> None:
-        """Send a part of the response."""
+    async def send(self, message: Any) -> None:
+        """Send a part of the response, or all of it."""
+        if message["type"] == WHOLE_ANSWER:
+            await self._answer(message["status"], message["body"])
+            return
         if message["type"] == "http.response.start":
             self.has_begun = True
             self.status = message["status"]
             headers = list(message["headers"])
             present = {name for name, _ in headers}
-            headers += [pair for pair in _SECURITY_HEADERS if pair[0] not in present]
+            headers += [pair for pair in SECURITY_HEADERS if pair[0] not in present]
             headers.append((b"x-request-id", self.id.encode()))
             message["headers"] = headers
         await self._send(message)
+
+    async def _answer(self, status: int, body: bytes) -> None:
+        """Send a whole response in JSON."""
+        connection = self._connection
+        if connection is not None and connection.answer(self._scope, status, self.id, body):
+            self.has_begun = True
+            self.status = status
+            return
+        headers = [
+            (b"content-type", JSON.encode()), (b"content-length", b"%d" % len(body)),
+        ]  # fmt: skip
+        await self.send({"type": "http.response.start", "status": status, "headers": headers})
+        await self.send({"type": "http.response.body", "body": body, "more_body": False})
 
     async def receive(self) -> Any:
         """Return the next part of the body; raises ``BodyTimeout`` when it is late."""
@@ -157,10 +200,7 @@ class _Request:
 
     async def fail(self) -> None:
         """Answer 500."""
-        body = encode(error_body(unexpected_error_sentence(), "internal_error"))
-        headers = [(b"content-type", b"application/json; charset=utf-8")]
-        await self.send({"type": "http.response.start", "status": 500, "headers": headers})
-        await self.send({"type": "http.response.body", "body": body, "more_body": False})
+        await self._answer(500, encode(error_body(unexpected_error_sentence(), "internal_error")))
 
 
 def client_disconnected(scope: Scope) -> bool:

@@ -35,10 +35,11 @@ from uvicorn.protocols.http.httptools_impl import (
 from uvicorn.server import ServerState
 
 from gateway.auth.rate_limits import client_network
-from gateway.http.access_log import CONNECTION
+from gateway.http.access_log import CONNECTION, SECURITY_HEADERS
 from gateway.http.auth import caller_of
 from gateway.http.one_write import OneWrite
 from gateway.observability.metrics import Metrics
+from gateway.sdk.http import JSON
 from gateway.settings import HttpTable
 
 MAX_HEAD_BYTES: Final = 32 * 1024
@@ -53,6 +54,10 @@ _DISCARDED_BYTES_PER_SECOND: Final = 40_000_000
 # Chunk sizes, extensions and trailers may outweigh the data by this much.
 _CHUNK_OVERHEAD_BYTES: Final = 64 * 1024
 _CHUNK_OVERHEAD_FACTOR: Final = 16
+_WITHOUT_BODY: Final = frozenset({204, 304})
+_JSON_LINES: Final = b"".join(
+    b"%b: %b\r\n" % each for each in ((b"content-type", JSON.encode()), *SECURITY_HEADERS)
+)
 _REFUSALS: Final = {
     400: ("The request is not valid HTTP/1.1.", "malformed_request"),
     408: ("The head of the request didn't arrive in time.", "head_timeout"),
@@ -244,6 +249,39 @@ class GuardedProtocol(HttpToolsProtocol):
         if self.has_answered or not self.is_idle:
             return False
         self._is_refused = self._is_dismissed = True
+        return True
+
+    def answer(self, scope: Scope, status: int, request_id: str, body: bytes) -> bool:
+        """Send a whole JSON response, its head made of ready lines and in one write with the body.
+
+        False where it has to go through ASGI: for a pipelined request, whose turn may not have
+        come, to a client that doesn't read, and for a response without a body.
+        """
+        cycle: Any = self.cycle
+        if cycle is None or cycle.scope is not scope or cycle.response_started:
+            return False
+        if cycle.disconnected or self.flow.write_paused or status in _WITHOUT_BODY:
+            return False
+        if scope["method"] == "HEAD":
+            return False
+        cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
+        self.transport.write(
+            b"%b%b%bcontent-length: %d\r\nx-request-id: %b\r\n%b\r\n%b"
+            % (
+                STATUS_LINE[status],
+                b"".join([b"%b: %b\r\n" % each for each in cycle.default_headers]),
+                _JSON_LINES,
+                len(body),
+                request_id.encode(),
+                b"" if cycle.keep_alive else b"connection: close\r\n",
+                body,
+            )
+        )
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            self.transport.close()
+        cycle.on_response()
         return True
 
     @property

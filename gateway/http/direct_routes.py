@@ -26,6 +26,7 @@ from litestar.routes import HTTPRoute
 from litestar.types import Empty, Receive, Scope, Send
 from litestar.typing import FieldDefinition
 
+from gateway.http.access_log import WHOLE_ANSWER
 from gateway.http.auth import Authentication, caller_of, provide_caller, sent_header
 from gateway.http.errors import answer_to
 from gateway.http.forms import BoundedRequest
@@ -98,7 +99,15 @@ class DirectRoutes:
         except Exception as error:  # noqa: BLE001 - Litestar's handlers take any
             answer = answer_to(BoundedRequest(scope, receive, send), error)
         if _is_plain(answer):
-            await _send(answer, send)
+            if answer.headers or WHOLE_ANSWER not in (scope.get("extensions") or ()):
+                await _send(answer, send)
+            else:
+                whole: Any = {
+                    "type": WHOLE_ANSWER, "status": answer.status_code, "body": answer.content,
+                }  # fmt: skip
+                await send(whole)
+            if answer.background is not None:
+                await answer.background()
             return
         request = BoundedRequest(scope, receive, send)
         wrapped = await route.handler.to_response(app=self._app, data=answer, request=request)
@@ -228,5 +237,3 @@ async def _send(answer: Response[bytes], send: Send) -> None:
     }  # fmt: skip
     await send(start)
     await send({"type": "http.response.body", "body": answer.content, "more_body": False})
-    if answer.background is not None:
-        await answer.background()

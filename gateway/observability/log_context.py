@@ -15,3 +15,6 @@ traceparent: Final[ContextVar[str | None]] = ContextVar("traceparent", default=N
 """The position of the request's span, if it is traced; see :mod:`gateway.observability.tracing`."""
 
 IDS: Final = (request_id, destination_id, delivery_id)
+
+FIELDS_OF: Final = "fields_in_order"
+"""The attribute of a log record that has all its fields already, in the order of a line."""

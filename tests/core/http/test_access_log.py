@@ -62,6 +62,39 @@ async def test_the_log_line_has_the_id_of_the_answer(harness, caplog):
     assert written[0] != written[1]
 
 
+async def test_the_record_of_a_request_has_all_that_logging_gives_one(harness, lines):
+    async with harness(PLUGINS) as gateway:
+        await gateway.get("/api/packages")
+
+    [line] = lines()
+    usual = logging.makeLogRecord({})
+    assert vars(usual).keys() - vars(line).keys() == set()
+    assert (
+        logging.Formatter("%(asctime)s %(levelname)s %(name)s")
+        .format(line)
+        .endswith(f"INFO {LOGGER}")
+    )
+    assert abs(line.created - usual.created) < 60
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+async def test_the_fields_of_a_line_are_in_their_order_and_none_is_empty(harness, lines, form):
+    from gateway.cli.logs import JsonLines, TextLines
+
+    async with harness(PLUGINS) as gateway:
+        await gateway.get("/api/packages")
+
+    [line] = lines()
+    written = (TextLines() if form == "text" else JsonLines()).format(line)
+    places = [
+        written.find(f" {name}=" if form == "text" else f'"{name}":')
+        for name in ("method", "route", "status", "duration_ms", "request_id")
+    ]
+    assert -1 not in places
+    assert places == sorted(places)
+    assert "key_id" not in written
+
+
 @pytest.mark.parametrize(
     ("path", "route", "status"),
     [
