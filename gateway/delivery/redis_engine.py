@@ -69,8 +69,8 @@ return unread
 _IDLE_MS: Final = 500
 _HEARTBEAT_SECONDS: Final = 5.0
 _HEARTBEAT_MS: Final = 20_000
-# TTL of the sweeper's leader lease.
-_SWEEPER_MS: Final = 3_000
+# TTL of the sweeper's leader lease: two sweeps, of which one may be late.
+_SWEEPER_MS: Final = 2_000
 _HEARTBEATS: Final = "workers"
 
 
