@@ -8,6 +8,7 @@ from gateway.dashboard.package_groups import _
 from gateway.dashboard.pages.package import FIELDS, PURPOSES, VIA
 from gateway.sdk.page_request import PageRequest
 from gateway.storage.stores.access_reports import AuditRow
+from gateway.storage.stores.disclosures import ledger_rows
 
 KINDS: Final[Mapping[str, str]] = {
     "view": _("Opened"),
@@ -55,10 +56,19 @@ def line_of(request: PageRequest, row: AuditRow, names: Mapping[str, str]) -> Li
         done=_said(request, KINDS, row.kind or "change"),
         shown=", ".join(request.text(FIELDS.get(each, each)) for each in row.fields),
         why=_said(request, WHY, row.purpose),
-        # The searched value follows a colon, as an index, which is unreadable.
-        subject=f"…{row.subject[-6:]}" if is_package else row.subject.partition(":")[0],
+        subject=f"…{row.subject[-6:]}" if is_package else _subject(request, row),
         href=request.url(f"packages/{row.subject}") if may_open else "",
     )
+
+
+def _subject(request: PageRequest, row: AuditRow) -> str:
+    covered = ledger_rows(row.action, row.subject)
+    if covered is not None:
+        return request.ntext(
+            "{n} entry, by its checksum", "{n} entries, by their checksum", covered
+        )
+    # The searched value follows a colon, as an index, which is unreadable.
+    return row.subject.partition(":")[0]
 
 
 def _said(request: PageRequest, words: Mapping[str, str], code: str | None) -> str:

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import insert, update
 
 from gateway.clock import SteppingClock
+from gateway.model.audit import AuditEntry, via_of
 from gateway.storage.schema import audit, disclosures
 
 pytestmark = pytest.mark.pages
@@ -85,6 +86,22 @@ async def test_the_trail_is_filtered_by_what_was_done_by_whom_and_when(running, 
     assert "No row fits these filters" in said(earlier)
     assert nonsense.status_code == 400
     assert "Rodriguez" not in every.text + reveals.text
+
+
+@pytest.mark.parametrize(
+    ("subject", "words"),
+    [
+        (f"rows=3 closed=9 sum={0:064x}", "3 entries, by their checksum"),
+        (f"rows=1 closed=9 sum={0:064x}", "1 entry, by its checksum"),
+        ("rows=three", "rows=three"),  # as someone wrote into the database
+    ],
+)
+async def test_a_checksum_of_the_ledger_is_told_in_words(running, subject, words):
+    entry = AuditEntry("default", "gateway", "disclosures.closed", subject, via=via_of("gateway"))
+    await running.gateway.audit.note([entry])
+    manager = await running.sign_in("manager")
+
+    assert words in said(await manager.get("/dashboard/audit"))
 
 
 async def test_older_rows_follow_on_a_page_of_their_own(running):

@@ -127,6 +127,16 @@ class _Change(NamedTuple):
         return cls(int(fields["sum"], 16), int(fields["rows"]), int(fields["closed"]))
 
 
+def ledger_rows(action: str, subject: str) -> int | None:
+    """Return how many rows an audited change of the ledger covers; ``None`` for other actions."""
+    if action not in {CLOSED, FOLDED, EXPIRED}:
+        return None
+    try:
+        return _Change.parse(subject).rows
+    except (KeyError, ValueError):  # a row that was tampered with is shown as it is
+        return None
+
+
 class DisclosureLedger:
     """Closes attempts and deletes old disclosures, as jobs. ``years``: 0 keeps them for ever."""
 
