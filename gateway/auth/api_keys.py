@@ -93,7 +93,11 @@ class Keys:
             return await self._lookups.submit(digest)
         [answer] = self._answered([digest], found)
         if isinstance(answer, Exception):
-            raise answer
+            try:
+                raise answer
+            finally:
+                # Its traceback has this frame: the two would wait for the garbage collector.
+                del answer
         return answer
 
     async def _look_up(self, digests: Sequence[bytes]) -> Sequence[Caller | Exception]:

@@ -1,8 +1,10 @@
 """API keys: shown once, kept as digests, refused from the moment they are revoked."""
 
 import asyncio
+import gc
 import hashlib
 import re
+import weakref
 from datetime import timedelta
 
 import pytest
@@ -223,3 +225,16 @@ async def test_a_key_that_was_revoked_while_a_request_waits_is_no_longer_valid(g
     await keys.revoke(issued.id, actor="test")
 
     assert (before, await keys.still_valid(caller)) == (True, False)
+
+
+async def test_what_refused_a_wrong_key_is_freed_at_once(gateway):
+    """Many wrong keys must not fill memory until the garbage collector's next turn."""
+    gc.disable()
+    try:
+        await gateway.keys.authenticate("sk_live_wrong")
+    except NotAuthenticated as error:
+        refused = weakref.ref(error)
+    finally:
+        gc.enable()
+
+    assert refused() is None
