@@ -29,6 +29,8 @@ _MOST_TOGETHER: Final = 64
 # So many values go into one statement, and no other numbers of them: SQLite compiles each statement
 # once. Some builds of it take 999.
 _VALUES_AT_ONCE: Final = (900, 200)
+# The same for look-ups, which are filled up with a value that they have already.
+_LOOKED_UP_AT_ONCE: Final = (4, 16, 64, 250, 900)
 
 
 class _Work(NamedTuple):
@@ -75,21 +77,19 @@ class SqliteTransaction(Transaction):
     ) -> Sequence[Row]:
         """Run a hot statement for each of some values; returns the rows of all.
 
-        A statement with ``listed`` is run once for all of them, one with ``among`` for many at a
-        time: the driver gives the interpreter away for each run, and waits to have it back.
+        A statement with ``listed`` is run once for all of them, one with ``among`` for up to 900 at
+        a time: the driver gives the interpreter away for each run, and waits to have it back.
         """
         if statement.listed is not None and len(each) > 1:
             return list(self._run(statement.listed, {**values, name: json.dumps(list(each))}))
         start = 0
         rows: list[Row] = []
-        if statement.among is not None:
-            for size in _VALUES_AT_ONCE:
-                if len(each) - start < size:
-                    continue
-                sql = statement.among.format(",".join("?" * size))
-                while len(each) - start >= size:
-                    rows += self._run(sql, each[start : start + size])
-                    start += size
+        while statement.among is not None and len(each) - start > 1:
+            some = each[start : start + _LOOKED_UP_AT_ONCE[-1]]
+            size = next(size for size in _LOOKED_UP_AT_ONCE if size >= len(some))
+            sql = statement.among.format(",".join("?" * size))
+            rows += self._run(sql, [*some, *[some[-1]] * (size - len(some))])
+            start += len(some)
         rows += self._rows(statement, ({**values, name: one} for one in each[start:]))
         return rows
 

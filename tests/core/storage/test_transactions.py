@@ -127,6 +127,21 @@ async def test_of_many_rows_each_is_there_and_found(database):
     assert sorted(row[0] for row in await database.transact(store)) == names
 
 
+@pytest.mark.parametrize("count", [1, 2, 4, 5, 16, 17, 64, 65, 250, 251, 900, 901, 902])
+async def test_of_any_number_of_values_each_is_found_once(database, count):
+    names = [f"n{number:04}" for number in range(1000)]
+
+    async def store(transaction):
+        await insert_rows(transaction, facts, COLUMNS, [(name, "1") for name in names])
+        if database.dialect == "sqlite":
+            transaction._driver.set_trace_callback(run.append)
+        return await transaction.fetch_each(ANY_OF, "name", names[:count])
+
+    run = []
+    assert sorted(row[0] for row in await database.transact(store)) == names[:count]
+    assert sum("SELECT name" in each for each in run) <= (1 if count <= 900 else 2)
+
+
 @pytest.mark.parametrize("count", [0, 1, 2, 1300])
 async def test_one_statement_changes_all_rows_of_a_list(database, count):
     names = [f"n{number:04}" for number in range(1301)]
