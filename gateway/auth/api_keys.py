@@ -77,7 +77,7 @@ class Keys:
         )
         self._callers: dict[str, tuple[ApiKey, Caller]] = {}
         self._warned: set[str] = set()
-        self._used: dict[str, int] = {}
+        self._used: dict[str, datetime] = {}
         self._uses_written_at = -_USE_SECONDS
         self._writing_uses: asyncio.Task[None] | None = None
 
@@ -91,13 +91,15 @@ class Keys:
         found = self._accounts.key_at_once(self._database, digest)
         if found is None:
             return await self._lookups.submit(digest)
-        [answer] = self._answered([digest], found)
+        row, now = found.get(digest), self._clock.now()
+        answer = _unknown() if row is None else self._caller(row, now)
         if isinstance(answer, Exception):
             try:
                 raise answer
             finally:
                 # Its traceback has this frame: the two would wait for the garbage collector.
                 del answer
+        self._note_uses([answer], now)
         return answer
 
     async def _look_up(self, digests: Sequence[bytes]) -> Sequence[Caller | Exception]:
@@ -166,18 +168,19 @@ class Keys:
 
     def _note_uses(self, callers: Iterable[Caller | Exception], now: datetime) -> None:
         """Remember which keys were used; store it once a minute, outside of the requests."""
-        at_ms = to_epoch_ms(now)
         for caller in callers:
             if isinstance(caller, Caller):
-                self._used[caller.actor] = at_ms
-        elapsed = self._clock.monotonic_seconds() - self._uses_written_at
+                self._used[caller.actor] = now
+        if self._clock.monotonic_seconds() - self._uses_written_at < _USE_SECONDS:
+            return
         is_writing = self._writing_uses is not None and not self._writing_uses.done()
-        if self._used and elapsed >= _USE_SECONDS and not is_writing:
+        if self._used and not is_writing:
             self._writing_uses = asyncio.create_task(self._write_uses())
 
     async def _write_uses(self) -> None:
         self._uses_written_at = self._clock.monotonic_seconds()
-        used, self._used = self._used, {}
+        used = {actor: to_epoch_ms(at) for actor, at in self._used.items()}
+        self._used = {}
         try:
             async with self._database.begin() as connection:
                 await self._accounts.note_uses(connection, used, int(_USE_SECONDS * 1000))

@@ -11,6 +11,8 @@ import math
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
+import msgspec
+
 from gateway.clock import Clock
 from gateway.errors import RateLimited
 from gateway.settings import LimitsTable, RedisTable
@@ -121,7 +123,7 @@ def client_network(host: str) -> str:
     return str(ipaddress.ip_network((int(address) >> 64 << 64, 64)))
 
 
-class _Counter(NamedTuple):
+class _Counter(msgspec.Struct, gc=False):
     window: int
     """The number of the current window since 1970."""
     taken: int
@@ -153,19 +155,21 @@ class LocalWindow:
         ``now`` and what is returned are seconds since 1970.
         """
         window = int(now // seconds)
-        was = self._counters.get(name)
-        taken = before = 0
-        if was is not None and was.window == window:
-            taken, before = was.taken, was.before
-        elif was is not None and was.window == window - 1:
-            before = was.taken
+        counter = self._counters.get(name)
+        if counter is None or counter.window != window:
+            follows = counter is not None and counter.window == window - 1
+            before = counter.taken if counter is not None and follows else 0
+            counter = _Counter(window, 0, before, seconds)
+        before = counter.before
         left = (window + 1) * seconds - now
-        if math.floor(before * left / seconds) + taken + cost > limit:
+        if math.floor(before * left / seconds) + counter.taken + cost > limit:
             # After this time the previous window weighs one less, or the next window begins.
             return now + (left % (seconds / before) if before else left)
-        self._counters[name] = _Counter(window, taken + cost, before, seconds)
-        if len(self._counters) > self._most_kept:
-            self._drop_old(now)
+        if not counter.taken:
+            self._counters[name] = counter
+            if len(self._counters) > self._most_kept:
+                self._drop_old(now)
+        counter.taken += cost
         return None
 
     def _drop_old(self, now: float) -> None:

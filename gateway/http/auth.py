@@ -255,9 +255,9 @@ def _check_address(scope: Scope) -> None:
 
 def _check_media(scope: Scope, accepted: tuple[str, ...]) -> None:
     """Refuse a body of a content type that the route doesn't take; an empty body is fine."""
-    is_empty = sent_header(scope, b"content-length") in {None, "0"}
-    if is_empty and sent_header(scope, b"transfer-encoding") is None:
-        return
     given = (sent_header(scope, b"content-type") or "").partition(";")[0].strip().lower()
-    if given not in accepted:
+    if given in accepted:
+        return
+    is_empty = sent_header(scope, b"content-length") in {None, "0"}
+    if not is_empty or sent_header(scope, b"transfer-encoding") is not None:
         raise UnsupportedMedia(f"Send the body with Content-Type: {' or '.join(accepted)}.")

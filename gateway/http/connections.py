@@ -16,6 +16,8 @@ checks their deadlines twice a second.
   second later, so that a client that only reconnects does so once a second.
 - The rest of a body is read, after the response, at a limited rate for all connections together.
 - A client that doesn't read its answer is disconnected.
+- A connection is closed ``keep_alive_seconds`` after its last response. uvicorn sets a timer for
+  that after each one, and cancels it.
 """
 
 import asyncio
@@ -324,8 +326,8 @@ class GuardedProtocol(HttpToolsProtocol):
                     self._refuse(408)
                 else:
                     self.transport.close()
-        elif now - self.since > table.keep_alive_seconds + self._guard.linger_seconds:
-            self.abort()  # uvicorn has closed it, and the client reads nothing
+        elif now - self.since > table.keep_alive_seconds:
+            self.transport.close()
 
     def _check_body(self, now: float, since_check: float) -> None:
         if self.flow.read_paused:  # the application is slow, not the client
@@ -360,7 +362,6 @@ class GuardedProtocol(HttpToolsProtocol):
             if self._is_dismissed:  # it belongs to a real client, which connects again
                 self.abort()
             return
-        self._unset_keepalive_if_required()
         was_in_head = self._is_in_head
         if was_in_head:
             if self._head_bytes == 0 and self.has_answered:
@@ -470,7 +471,11 @@ class GuardedProtocol(HttpToolsProtocol):
         self.since = self.loop.time()
         self._unsent_bytes = 0
         self.has_answered = True
-        super().on_response_complete()
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
 
     def send_400_response(self, msg: str) -> None:
         """Refuse malformed HTTP in the gateway's error shape (uvicorn's hook)."""

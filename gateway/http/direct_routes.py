@@ -119,8 +119,10 @@ class DirectRoutes:
         route = self._routes.get((scope["method"], scope["path"]))
         if route is None:
             return None
-        hosts = (value for name, value in scope["headers"] if name == b"host")
-        return route if all(map(_USUAL_HOST.fullmatch, hosts)) else None
+        for name, value in scope["headers"]:
+            if name == b"host" and not _USUAL_HOST.fullmatch(value):
+                return None
+        return route
 
 
 def direct_routes(app: Litestar) -> Iterator[tuple[tuple[str, str], DirectRoute]]:

@@ -9,7 +9,6 @@
 import asyncio
 import contextlib
 import logging
-import math
 import socket
 import ssl
 import sys
@@ -315,7 +314,6 @@ def _config(app: ASGIApp, table: HttpTable) -> Config:
         server_header=False,
         proxy_headers=bool(table.trusted_proxies),
         forwarded_allow_ips=list(table.trusted_proxies),
-        timeout_keep_alive=math.ceil(table.keep_alive_seconds),
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
 
