@@ -1,7 +1,7 @@
 """Rate limits by API key: requests per minute, orders per hour.
 
-Counted in this process or, with Redis, across all processes. A sliding window spreads the limit
-evenly; a fixed one allows twice the limit around a full minute. While
+Counted in this process or, with Redis, by the ``limits`` library across all processes. A sliding
+window spreads the limit evenly; a fixed one allows twice the limit around a full minute. While
 Redis is unavailable each process counts alone, so that no order is refused.
 """
 
@@ -136,7 +136,9 @@ class _Counter(msgspec.Struct, gc=False):
 class LocalWindow:
     """Counts by name in this process, each within a limit in a sliding window of its own length.
 
-    The count of the previous window is weighted by its overlap with the last ``seconds``.
+    The count of the previous window is weighted by its overlap with the last ``seconds``, as in
+    the ``limits`` library. That library's memory storage starts a task for each request, which
+    looks at every counter.
     """
 
     def __init__(self) -> None:

@@ -9,10 +9,8 @@ from core.gateways import opened, sqlite_url
 from waiting import PATIENCE_SECONDS
 
 from gateway.auth.rate_limits import Limits, LocalWindow
-from gateway.auth.shared_window import SharedWindow
 from gateway.clock import SteppingClock, SystemClock
 from gateway.errors import RateLimited
-from gateway.observability.redis_client import connected, key
 from gateway.settings import LimitsTable, RedisTable
 
 # The middle of a minute and of an hour, so that no window turns while a test runs.
@@ -203,26 +201,6 @@ async def test_two_processes_share_one_count(redis_url):
     finally:
         await one.close()
         await two.close()
-
-
-async def test_the_shared_window_counts_as_that_of_one_process_does(redis_url):
-    # Given a window of 31 years, and a hundred taken in the one before
-    limit, seconds, now = 100, 10**9, time.time()
-    name, local, shared = ("reads", "key_1"), LocalWindow(), SharedWindow(redis_url)
-    local.take(name, 100, limit=limit, seconds=seconds, now=now - seconds)
-    before = {"window": int(now // seconds) - 1, "taken": 100, "before": 0}
-    with connected(redis_url) as redis:
-        redis.hset(key("limit", "reads:key_1"), mapping=before)
-
-    # When each counts until it refuses, then neither lets more through than the other
-    try:
-        for _ in range(limit):
-            resets_at = local.take(name, 1, limit=limit, seconds=seconds, now=now)
-            shared_resets_at = await shared.take(name, 1, limit=limit, seconds=seconds)
-            assert (shared_resets_at is None) == (resets_at is None)
-    finally:
-        await shared.close()
-    assert shared_resets_at == pytest.approx(resets_at, abs=PATIENCE_SECONDS)
 
 
 @pytest.mark.parametrize("url", ["redis://127.0.0.1:1/0", "unix:///nowhere/redis.sock"])
