@@ -55,7 +55,9 @@ class Answer(NamedTuple):
 
 def read_head(data: bytes) -> Head:
     """Parse a head, without the empty line at its end; raises ``CallFailed``."""
-    lines = _FOLD.sub(b" ", data).split(b"\n")
+    if b"\n " in data or b"\n\t" in data:
+        data = _FOLD.sub(b" ", data)
+    lines = data.split(b"\n")
     match = _STATUS_LINE.fullmatch(lines[0])
     if match is None:
         raise CallFailed("bad_answer")
@@ -229,7 +231,7 @@ class HttpConnection(asyncio.Protocol):
             if self._head is not None and self._body is not None:
                 whole = self._body.until_close and exc is None
                 fault: Failure | None = None if whole else "body_cut"
-                self._done(cut=fault is not None, fault=self._body.fault or fault)
+                self._done_so_far(cut=fault is not None, fault=self._body.fault or fault)
             else:
                 dropped = CallFailed(lost_failure(exc), unanswered=not self._received)
                 self._answer.set_exception(dropped)
@@ -270,15 +272,27 @@ class HttpConnection(asyncio.Protocol):
         rest = bytes(received[start:])
         received.clear()
         self._head = head
-        expects_body = head.status not in _NO_BODY
-        self._body = _Body(head, expects_body=expects_body)
         options = head.headers.get(b"connection", b"").lower()
         self._keep_alive = (
             (b"keep-alive" in options if head.is_http_1_0 else b"close" not in options)
             and head.status != _SWITCHING_PROTOCOLS
             and not (b"transfer-encoding" in head.headers and b"content-length" in head.headers)
         )
-        self._read_body(rest)
+        if self._is_whole(head, rest):
+            self._done(Answer(head, rest))
+            self._ended()
+        else:
+            self._body = _Body(head, expects_body=head.status not in _NO_BODY)
+            self._read_body(rest)
+
+    def _is_whole(self, head: Head, rest: bytes) -> bool:
+        """Return whether ``rest`` is the body, all of it and nothing else, as it is mostly."""
+        return (
+            head.headers.get(b"content-length") == b"%d" % len(rest)
+            and b"transfer-encoding" not in head.headers
+            and head.status not in _NO_BODY
+            and len(rest) <= self._keep_bytes
+        )
 
     def _read_body(self, data: bytes) -> None:
         body = self._body
@@ -291,26 +305,34 @@ class HttpConnection(asyncio.Protocol):
         if behind:
             self._keep_alive = False
         if body.done or body.fault is not None:
-            self._done(cut=self._surplus > 0 or body.fault is not None, fault=body.fault)
-            if body.fault is None and self._keep_alive and not self.closed:
-                self._answer = self._head = self._body = None
-                self._stop_draining()
-                self._on_idle(self)
-            else:
-                self.close()
+            self._done_so_far(cut=self._surplus > 0 or body.fault is not None, fault=body.fault)
+            self._keep_alive = self._keep_alive and body.fault is None
+            self._ended()
         elif self._surplus or (self._keep_bytes and len(self._kept) >= self._keep_bytes):
             # There is enough; a little more is read, so that the connection can be reused.
-            self._done(cut=True, fault=body.fault)
+            self._done_so_far(cut=True, fault=body.fault)
             if self._surplus > _MAX_SURPLUS_BYTES or body.until_close:
                 self.close()
             elif self._draining is None:
                 loop = asyncio.get_running_loop()
                 self._draining = loop.call_later(_MAX_DRAIN_SECONDS, self.close)
 
-    def _done(self, *, cut: bool, fault: Failure | None) -> None:
-        answer, head = self._answer, self._head
-        if answer is not None and head is not None and not answer.done():
-            answer.set_result(Answer(head, bytes(self._kept), cut, fault))
+    def _done_so_far(self, *, cut: bool, fault: Failure | None) -> None:
+        if self._head is not None:
+            self._done(Answer(self._head, bytes(self._kept), cut, fault))
+
+    def _done(self, found: Answer) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(found)
+
+    def _ended(self) -> None:
+        """Keep the connection for another request, if its response leaves it usable."""
+        if self._keep_alive and not self.closed:
+            self._answer = self._head = self._body = None
+            self._stop_draining()
+            self._on_idle(self)
+        else:
+            self.close()
 
     def fail(self, error: Exception) -> None:
         """End the request with ``error``, and close the connection."""

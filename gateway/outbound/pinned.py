@@ -240,8 +240,11 @@ class PinnedClient:
         self, answer: Answer, request: OutboundRequest, started: float
     ) -> OutboundResponse:
         head = answer.head
-        wanted = [name.lower() for name in request.keep_headers]
-        kept = {name: _text(head.headers.get(name.encode())) for name in wanted}
+        kept: dict[str, str] = {}
+        for name in request.keep_headers:
+            value = _text(head.headers.get(name.lower().encode()))
+            if value is not None:
+                kept[name.lower()] = value
         return OutboundResponse(
             status=head.status,
             error=answer.fault,
@@ -249,7 +252,7 @@ class PinnedClient:
             cut=answer.cut,
             retry_after=_text(head.headers.get(b"retry-after")),
             location=_text(head.headers.get(b"location")),
-            headers={name: value for name, value in kept.items() if value is not None},
+            headers=kept,
             duration_ms=self._ms_since(started),
         )
 

@@ -6,6 +6,7 @@ commits: a number that is missing below the place may still appear, and is a gap
 transaction may last. SQLite has one writer and no gaps.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from itertools import takewhile
@@ -98,20 +99,17 @@ def event_changes(recorded: Sequence[Event]) -> list[Change]:
 
 def delivery_changes(attempted: Iterable[ClaimedDelivery]) -> list[Change]:
     """Return what attempts change: deliveries, by their ids, endpoints and subjects."""
-    groups: dict[tuple[str, Mode, str | None], tuple[set[str], list[str], list[str]]] = {}
+    groups: dict[tuple[str, Mode, str | None], list[ClaimedDelivery]] = defaultdict(list)
     for each in attempted:
         event = each.event
-        key = (event.account_id, event.mode, event.site)
-        group = groups.get(key)
-        if group is None:
-            group = groups[key] = (set(), [], [])
-        group[0].add(each.destination_id)
-        group[1].append(each.id)
-        group[2].append(event.subject)
-    return [
-        Change("deliveries", *key, [*sorted(endpoints), *ids, *subjects], len(ids))
-        for key, (endpoints, ids, subjects) in groups.items()
-    ]
+        groups[event.account_id, event.mode, event.site].append(each)
+    noted = []
+    for key, group in groups.items():
+        endpoints = sorted({each.destination_id for each in group})
+        ids = [each.id for each in group]
+        subjects = [each.event.subject for each in group]
+        noted.append(Change("deliveries", *key, [*endpoints, *ids, *subjects], len(ids)))
+    return noted
 
 
 def audited_changes(entries: Iterable[AuditEntry]) -> list[Change]:

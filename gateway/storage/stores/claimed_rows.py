@@ -4,6 +4,7 @@ The statements are safe against any number of processes.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import cache
 from typing import Final, NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -103,6 +104,8 @@ def as_deliveries(
     destination_id: str, lease: Lease, rows: Sequence[ClaimedRow], happened: Mapping[str, Event]
 ) -> list[ClaimedDelivery]:
     """Return those of ``rows`` whose event is in ``happened``, as lanes take them."""
+    # The rows of a claim share few moments.
+    moment_of = cache(from_epoch_ms)
     return [
         ClaimedDelivery(
             id=row.id,
@@ -112,8 +115,8 @@ def as_deliveries(
             attempt=row.attempts + 1,
             retry_index=row.retry_index,
             lease=lease.token,
-            created_at=from_epoch_ms(row.created_at_ms),
-            first_attempt_at=from_epoch_ms(row.first_attempt_at_ms),
+            created_at=moment_of(row.created_at_ms),
+            first_attempt_at=moment_of(row.first_attempt_at_ms),
         )
         for row in rows
         if row.event_id in happened
