@@ -189,6 +189,27 @@ async def test_a_gzip_bomb_stays_packed(client) -> None:
     assert "accept-encoding" not in server.requests[0].headers
 
 
+@pytest.mark.parametrize(
+    ("status", "headers", "sent", "body"),
+    [
+        ("200 OK", b"", b"ok", b"ok"),
+        ("200 OK", b"Transfer-Encoding: chunked\r\n", b"2\r\nok\r\n0\r\n\r\n", b"ok"),
+        ("204 No Content", b"", b"ok", b""),
+        ("304 Not Modified", b"", b"ok", b""),
+    ],
+    ids=["usual", "chunks", "no_content", "not_modified"],
+)
+async def test_a_body_that_comes_with_its_head_is_read_by_its_frame(
+    client, status, headers, sent, body
+) -> None:
+    """What is not the usual frame ends the connection: its bytes could be another answer."""
+    async with hostile.serving(hostile.answering(status, sent, headers)) as server:
+        replies = [await post(client, server) for _ in range(2)]
+
+    assert [(reply.error, reply.body) for reply in replies] == [(None, body)] * 2
+    assert server.connections == (1 if sent == body else 2)
+
+
 # --- answers without end, and long ones --------------------------------------------------
 
 FEW_BYTES = 8_000_000  # what the kernel's buffers of both ends may swallow, with room to spare
