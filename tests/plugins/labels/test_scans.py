@@ -204,7 +204,9 @@ async def test_looks_and_decisions_are_audited_with_the_rx_number_as_an_index(ga
 
 
 async def test_the_31st_picture_in_a_minute_waits(harness, reader):
-    async with harness(TOML) as gateway:
+    # No picture is refused because others wait to be read.
+    toml = TOML.replace("[plugins.labels]", "[plugins.labels]\nwaiting_most = 100")
+    async with harness(toml) as gateway:
         scans = Scans(gateway, await gateway.issue_key())
         codes = []
         for _ in range(31):
