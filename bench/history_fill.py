@@ -50,16 +50,16 @@ async def fill(
     done: int,
     upto: int,
     most: int,
-    now_ms: int,
+    until_ms: int,
     *,
     events_each: int = EVENTS_EACH,
 ) -> None:
     """Write deliveries ``done`` to ``upto`` of ``most``, the oldest first, with all around them.
 
-    They go, in turn, to every destination that there is; ``events_each`` of them belong to one
-    package.
+    The newest of ``most`` is from ``until_ms``. They go, in turn, to every destination that there
+    is; ``events_each`` of them belong to one package.
     """
-    values = {"begin": now_ms - SPREAD_MS, "step": SPREAD_MS // most}
+    values = {"begin": until_ms - SPREAD_MS, "step": SPREAD_MS // most}
     async with database.read() as connection:
         found = await connection.execute(text("SELECT id FROM destinations ORDER BY id"))
         destinations = [str(row.id) for row in found]
