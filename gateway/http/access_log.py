@@ -7,7 +7,7 @@ contain patient data.
 import logging
 import os
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, Protocol
 
 from litestar.enums import ScopeType
@@ -183,11 +183,7 @@ class _Request:
             self.has_begun = True
             self.status = status
             return
-        headers = [
-            (b"content-type", JSON.encode()), (b"content-length", b"%d" % len(body)),
-        ]  # fmt: skip
-        await self.send({"type": "http.response.start", "status": status, "headers": headers})
-        await self.send({"type": "http.response.body", "body": body, "more_body": False})
+        await send_json(self.send, status, body)
 
     async def receive(self) -> Any:
         """Return the next part of the body; raises ``BodyTimeout`` when it is late."""
@@ -201,6 +197,15 @@ class _Request:
     async def fail(self) -> None:
         """Answer 500."""
         await self._answer(500, encode(error_body(unexpected_error_sentence(), "internal_error")))
+
+
+async def send_json(
+    send: Any, status: int, body: bytes, own: Iterable[tuple[bytes, bytes]] = ()
+) -> None:
+    """Send a whole response in JSON, with ``own`` headers, as the two messages of ASGI."""
+    headers = [(b"content-type", JSON.encode()), *own, (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
 def client_disconnected(scope: Scope) -> bool:

@@ -26,7 +26,7 @@ from litestar.routes import HTTPRoute
 from litestar.types import Empty, Receive, Scope, Send
 from litestar.typing import FieldDefinition
 
-from gateway.http.access_log import WHOLE_ANSWER
+from gateway.http.access_log import WHOLE_ANSWER, send_json
 from gateway.http.auth import Authentication, caller_of, provide_caller, sent_header
 from gateway.http.errors import answer_to
 from gateway.http.forms import BoundedRequest
@@ -231,11 +231,6 @@ def _is_plain(answer: Any) -> bool:
 
 
 async def _send(answer: Response[bytes], send: Send) -> None:
-    headers = [(b"content-type", JSON.encode())]
-    headers += [(name.lower().encode(), value.encode()) for name, value in answer.headers.items()]
-    headers.append((b"content-length", b"%d" % len(answer.content)))
-    start: Any = {
-        "type": "http.response.start", "status": answer.status_code, "headers": headers,
-    }  # fmt: skip
-    await send(start)
-    await send({"type": "http.response.body", "body": answer.content, "more_body": False})
+    assert answer.status_code is not None  # noqa: S101 - it is plain
+    own = [(name.lower().encode(), value.encode()) for name, value in answer.headers.items()]
+    await send_json(send, answer.status_code, answer.content, own)
