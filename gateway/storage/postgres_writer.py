@@ -202,8 +202,7 @@ class PostgresWriter:
             try:
                 answer = await function(transaction)
                 await transaction.commit()
-            # also when cancelled: the connection is rolled back; raised again
-            except BaseException:
+            except BaseException:  # also when cancelled: it is rolled back; raised again
                 await self._recover(transaction)
                 raise
             self._rest(transaction)

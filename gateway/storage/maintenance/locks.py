@@ -47,8 +47,7 @@ def exclusive_connection(path: Path) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(path, isolation_level=None, timeout=0)) as connection:
             _lock(connection)
             yield connection
-    # also after Ctrl-C: an empty file would look like a database; raised again
-    except BaseException:
+    except BaseException:  # also after Ctrl-C: no empty file is left behind; raised again
         if is_new:
             path.unlink(missing_ok=True)
         raise
