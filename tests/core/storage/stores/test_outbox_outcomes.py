@@ -86,6 +86,31 @@ async def test_a_success_ends_the_delivery_and_is_written_down(connection, kept,
     assert await claim(at(100_000)) == []
 
 
+async def test_the_successes_of_a_turn_end_their_deliveries_and_no_other(database, kept):
+    async with database.begin() as connection:
+        await kept.destinations.add(connection, TARGET)
+        _, ids = await queued(connection, TARGET, 4)
+        taken = await kept.outbox.claim(
+            connection, TARGET.id, limit=100, now=NOW, lease_seconds=LEASE_SECONDS
+        )
+        # Given one that arrived already: another process had sent it
+        await kept.outbox.settle(connection, [delivered(taken[0])], at(1))
+
+    async def settle(transaction):
+        await kept.outbox.settle(transaction, [delivered(each) for each in taken[:3]], at(2))
+
+    await database.transact(settle)
+
+    async with database.read() as connection:
+        found = [await kept.log.get(connection, LIVE, each) for each in ids]
+    assert [(each.state, each.attempts, each.finished_at) for each in found] == [
+        ("delivered", 1, at(1)),
+        ("delivered", 1, at(2)),
+        ("delivered", 1, at(2)),
+        ("pending", 0, None),
+    ]
+
+
 async def test_a_failure_makes_it_due_again_at_the_time_given(connection, kept, claim, looked_up):
     _, (delivery_id,) = await queued(connection, TARGET)
     (first,) = await claim(NOW)
